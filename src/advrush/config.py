@@ -1,0 +1,114 @@
+"""Configurations: TOML text to and from frozen dataclasses, checked, with a digest of their content."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import tomli_w
+
+from advrush.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the nearest of `options`, or an empty string."""
+    by_lower = {option.lower(): option for option in options}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f" (did you mean '{by_lower[near[0]]}'?)" if near else ""
+
+
+def check(condition: bool, field: str, value: object, expected: str) -> None:
+    """Raise ConfigError naming the field, its value and what would be right, unless `condition` holds."""
+    if not condition:
+        raise ConfigError(f"{field}: got {value!r}; expected {expected}")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return the plain nested dictionary of a configuration; fields that are None are left out."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            items = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+            return {name: plain(item) for name, item in items if item is not None}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return value
+
+    result = plain(config)
+    assert isinstance(result, dict)
+    return result
+
+
+def to_toml(config: Any) -> str:
+    """Return the configuration as TOML text; `from_dict` of the parsed text gives it back."""
+    return tomli_w.dumps(to_dict(config))
+
+
+def digest(config: Any) -> str:
+    """Return 8 hexadecimal digits that depend on every value of the configuration and on its class."""
+    text = json.dumps([type(config).__name__, to_dict(config)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
+    """Build the frozen dataclass `cls` from nested dictionaries.
+
+    Raises ConfigError for an unknown key (with a suggestion), a wrong type or a value out of range;
+    `where` (a file name, say) is put in front of the message.
+    """
+    prefix = f"{where}: " if where else ""
+    _refuse_unknown(cls, data, prefix, "")
+    try:
+        return msgspec.convert(dict(data), type=cls)
+    except msgspec.ValidationError as error:
+        raise ConfigError(prefix + _readable(str(error))) from None
+    except ConfigError as error:
+        raise ConfigError(prefix + str(error)) from None
+
+
+def load(cls: type[T], path: Path) -> T:
+    """Read a TOML file into the frozen dataclass `cls`; errors name the file and the field."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return from_dict(cls, data, where=str(path))
+
+
+def _refuse_unknown(cls: type[Any], data: Mapping[str, Any], prefix: str, path: str) -> None:
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]
+    for key, value in data.items():
+        if key not in names:
+            hint = did_you_mean(key, names) or f"; known: {', '.join(names)}"
+            raise ConfigError(f"{prefix}unknown key '{path}{key}'{hint}")
+        nested = _dataclass_in(hints[key])
+        if nested is not None and isinstance(value, Mapping):
+            _refuse_unknown(nested, value, prefix, f"{path}{key}.")
+
+
+def _dataclass_in(hint: Any) -> type[Any] | None:
+    """Return the dataclass that a type hint (perhaps `X | None`) names."""
+    for option in (hint, *typing.get_args(hint)):
+        if isinstance(option, type) and dataclasses.is_dataclass(option):
+            return option
+    return None
+
+
+def _readable(message: str) -> str:
+    """Turn msgspec's "Expected `int`, got `str` - at `$.a.b`" into "a.b: expected int, got str"."""
+    text, _, place = message.partition(" - at `$.")
+    text = text.replace("`", "")
+    return f"{place.rstrip('`')}: {text[0].lower()}{text[1:]}" if place else text

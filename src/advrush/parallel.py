@@ -1,0 +1,87 @@
+"""Processes and devices: the same code runs under `python` and under `torchrun`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from advrush.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """One process of a job: its rank, the number of processes, its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Tell whether this process writes files and prints."""
+        return self.rank == 0
+
+    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replace each tensor by its mean over the processes, in place, with one all-reduce for each dtype."""
+        if self.world == 1:
+            return
+        groups: dict[torch.dtype, list[torch.Tensor]] = {}
+        for tensor in tensors:
+            groups.setdefault(tensor.dtype, []).append(tensor)
+        for group in groups.values():
+            flat = torch.cat([tensor.detach().reshape(-1) for tensor in group])
+            dist.all_reduce(flat)
+            flat /= self.world
+            pieces = flat.split([tensor.numel() for tensor in group])
+            for tensor, piece in zip(group, pieces, strict=True):
+                tensor.detach().copy_(piece.view(tensor.shape))
+
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def share(self, flag: bool) -> bool:
+        """Return rank 0's `flag` on every process, so that all take the same branch."""
+        if self.world == 1:
+            return flag
+        value = torch.tensor([float(flag)], device=self.device)
+        dist.broadcast(value, src=0)
+        return bool(value.item())
+
+
+def setup(device: str = "auto") -> Parallel:
+    """Join the process group that torchrun's environment describes, or stand alone; choose the device.
+
+    `device` is "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N". Raises ConfigError if it is absent.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    chosen = _choose(device, int(os.environ.get("LOCAL_RANK", "0")), world)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if world > 1 and not dist.is_initialized():
+        backend = "nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    return Parallel(rank=rank, world=world, device=chosen)
+
+
+def _choose(device: str, local_rank: int, world: int) -> torch.device:
+    name = device
+    if device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: got {device!r}; expected auto, cpu, cuda or cuda:N") from None
+    if chosen.type == "cuda":
+        index = local_rank if chosen.index is None or world > 1 else chosen.index
+        if index >= torch.cuda.device_count():
+            raise ConfigError(f"device: got {device!r}; this machine has {torch.cuda.device_count()} CUDA devices")
+        return torch.device("cuda", index)
+    return chosen

@@ -1,0 +1,77 @@
+"""Progress on the screen: a bar with rate and time left on a terminal, one line an epoch elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+T = TypeVar("T")
+
+
+class _Rate(ProgressColumn):
+    """Steps a second over the recent past (rich averages over its window)."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("-- it/s" if speed is None else f"{speed:.2f} it/s", style="progress.data.speed")
+
+
+class Display:
+    """Show one stage: `steps` for the bar inside an epoch, `line` for what an epoch gave.
+
+    On a terminal a live bar carries rate and time left over all epochs; elsewhere only the lines are printed.
+    With `show=False` (other ranks, quiet callers) nothing is printed at all.
+    """
+
+    def __init__(self, title: str, *, epochs: int = 1, show: bool = True, console: Console | None = None) -> None:
+        self.title, self.epochs, self.show = title, epochs, show
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._live = show and self.console.is_terminal
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=self.console,
+            disable=not self._live,
+        )
+        self._task = self._progress.add_task(title, total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def steps(self, iterable: Iterable[T], *, total: int, epoch: int = 0) -> Iterator[T]:
+        """Pass the items through and move the bar; `total` is the number of steps of one epoch."""
+        done = epoch * total
+        name = self.title if self.epochs == 1 else f"{self.title} epoch {epoch + 1}/{self.epochs}"
+        self._progress.update(self._task, total=self.epochs * total, completed=done, description=name)
+        for item in iterable:
+            yield item
+            self._progress.advance(self._task)
+
+    def line(self, text: str) -> None:
+        """Print one line above the bar."""
+        if self.show:
+            self.console.print(text, markup=False)
