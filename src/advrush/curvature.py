@@ -1,0 +1,51 @@
+"""The curvature regularizer L_lambda (AdvRush, Eq. 8-10), op by op: the oracle for every faster rendering."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from advrush.modes import evaluating
+
+
+def input_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5) -> Tensor:
+    """Return L_lambda, differentiable with respect to everything in `model` that requires a gradient.
+
+    `g(x) = grad_x loss(f(x), y)` for each example, `z = sign(g) / ||sign(g)||_2` (a constant),
+    `L_lambda = mean_i || g(x_i + h z_i) - g(x_i) ||_2` (Eq. 10; its 1/h is absorbed in gamma).
+
+    Args:
+        model: maps x to logits (N, K); runs in eval mode here, so that examples do not mix, and is put back.
+        x: inputs (N, ...), in the units the model takes; h is measured in these units.
+        y: labels (N,), int64.
+        h: length of the step along z.
+
+    Returns a scalar. It is 0 for h = 0 and for a model whose input gradient is constant.
+    """
+    with evaluating(model), torch.enable_grad():
+        g = input_gradient(model, x, y)
+        g_h = input_gradient(model, x + h * attack_direction(g), y)
+        return safe_norm(g_h - g).mean()
+
+
+def input_gradient(model: nn.Module, x: Tensor, y: Tensor, *, create_graph: bool = True) -> Tensor:
+    """Return the gradient (N, ...) of each example's cross-entropy with respect to its own input."""
+    x = x.detach().requires_grad_(True)
+    loss = cross_entropy(model(x), y, reduction="sum")
+    (g,) = torch.autograd.grad(loss, x, create_graph=create_graph)
+    return g
+
+
+def attack_direction(g: Tensor) -> Tensor:
+    """Return `sign(g) / ||sign(g)||_2` for each example, detached; zero where g is zero."""
+    z = g.detach().sign()
+    norm = z.flatten(1).norm(dim=1).clamp_min(1.0)
+    return z / norm.view(-1, *[1] * (z.dim() - 1))
+
+
+def safe_norm(v: Tensor) -> Tensor:
+    """Return the 2-norm (N,) of each example of `v`, with derivative 0 where it is 0 (autograd's is nan)."""
+    squares = v.flatten(1).square().sum(dim=1)
+    zero = squares == 0
+    return torch.where(zero, squares, torch.where(zero, 1.0, squares).sqrt())

@@ -1,0 +1,136 @@
+"""Configuration of a search; the defaults are the paper's (section 5.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from advrush.config import check
+from advrush.data import DataConfig
+from advrush.space import SPACES
+
+
+@dataclass(frozen=True)
+class CurvatureConfig:
+    """The regularizer of the objective `advrush` (Eq. 8-10)."""
+
+    gamma: float = 0.01
+    """Weight of L_lambda beside the validation loss; the 1/h of Eq. 10 is absorbed in it."""
+    h: float = 1.5
+    """Length of the step along the sign of the input gradient, in normalized input units."""
+    scale: float = 1.0
+    """Factor on L_lambda: 1 in the paper, 4 in the authors' code."""
+    measure_every: int = 0
+    """Also measure L_lambda on every n-th step where it is not optimized (0: never); Figures 2 and A1 need 1."""
+
+    def __post_init__(self) -> None:
+        check(self.gamma >= 0, "curvature.gamma", self.gamma, "a number >= 0")
+        check(self.h > 0, "curvature.h", self.h, "a number > 0")
+        check(self.scale > 0, "curvature.scale", self.scale, "a number > 0")
+        check(self.measure_every >= 0, "curvature.measure_every", self.measure_every, "0 or a number of steps")
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """The attack of the objective `adversarial` (Table 5): alpha minimizes the loss on adversarial examples."""
+
+    attack: Literal["fgsm", "pgd"] = "pgd"
+    """fgsm: one step of size eps; pgd: `steps` steps of `step_size` from a random start."""
+    eps: float = 0.031
+    """Radius of the Linf ball, in [0, 1] pixel units."""
+    steps: int = 7
+    """Steps of pgd."""
+    step_size: float = 0.01
+    """Step of pgd, in [0, 1] pixel units."""
+    weights: bool = False
+    """Train the weights on adversarial examples as well (the paper attacks the architecture's step only)."""
+
+    def __post_init__(self) -> None:
+        check(0 < self.eps < 1, "adversarial.eps", self.eps, "a number between 0 and 1, such as 0.031")
+        check(self.steps >= 1, "adversarial.steps", self.steps, "a whole number >= 1")
+        check(self.step_size > 0, "adversarial.step_size", self.step_size, "a number > 0")
+
+
+@dataclass(frozen=True)
+class AlphaOptimizer:
+    """Adam for the architecture parameters."""
+
+    lr: float = 3e-4
+    """Learning rate, constant."""
+    beta1: float = 0.5
+    """Decay of the first moment."""
+    beta2: float = 0.999
+    """Decay of the second moment."""
+    weight_decay: float = 1e-3
+    """L2 penalty, added to the gradient."""
+
+    def __post_init__(self) -> None:
+        check(self.lr > 0, "alpha.lr", self.lr, "a number > 0")
+        check(0 <= self.beta1 < 1, "alpha.beta1", self.beta1, "a number in [0, 1)")
+        check(0 <= self.beta2 < 1, "alpha.beta2", self.beta2, "a number in [0, 1)")
+
+
+@dataclass(frozen=True)
+class WeightOptimizer:
+    """SGD with momentum and a cosine schedule for the weights."""
+
+    lr: float = 0.025
+    """Learning rate of the first epoch."""
+    lr_min: float = 0.001
+    """Learning rate that the cosine falls to."""
+    momentum: float = 0.9
+    """Momentum."""
+    weight_decay: float = 3e-4
+    """L2 penalty, added to the gradient."""
+    clip: float = 5.0
+    """Largest 2-norm of the gradient of all weights together."""
+
+    def __post_init__(self) -> None:
+        check(self.lr > 0, "weights.lr", self.lr, "a number > 0")
+        check(0 <= self.lr_min <= self.lr, "weights.lr_min", self.lr_min, f"between 0 and weights.lr ({self.lr})")
+        check(self.clip > 0, "weights.clip", self.clip, "a number > 0")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A bilevel search of a supernet (Algorithm 1)."""
+
+    name: str = "advrush"
+    """Name of the run, in front of the digest."""
+    objective: Literal["advrush", "darts", "darts_second_order", "adversarial"] = "advrush"
+    """What the architecture step minimizes after the warm-up; before it, the validation loss alone."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The images."""
+    space: str = "darts"
+    """Search space."""
+    channels: int = 16
+    """Channels of the supernet's first cells."""
+    layers: int = 8
+    """Cells of the supernet."""
+    epochs: int = 60
+    """Epochs, the warm-up included."""
+    warmup_epochs: int = 50
+    """First epochs, in which the objective is the plain validation loss."""
+    batch_size: int = 32
+    """Examples of one step, over all processes, for each of the two levels."""
+    curvature: CurvatureConfig = field(default_factory=CurvatureConfig)
+    """The regularizer."""
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    """The attack of the objective `adversarial`."""
+    alpha: AlphaOptimizer = field(default_factory=AlphaOptimizer)
+    """Optimizer of the architecture."""
+    weights: WeightOptimizer = field(default_factory=WeightOptimizer)
+    """Optimizer of the weights."""
+    seed: int = 0
+    """Seed of the initialization, the split, the batches and the augmentation."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Arithmetic; float64 is for checks."""
+
+    def __post_init__(self) -> None:
+        check(bool(self.name), "name", self.name, "a word")
+        check(self.space in SPACES, "space", self.space, f"one of {', '.join(SPACES)}")
+        check(self.channels >= 1, "channels", self.channels, "a whole number >= 1")
+        check(self.layers >= 3, "layers", self.layers, "at least 3 cells (two of them reduce)")
+        check(self.epochs >= 1, "epochs", self.epochs, "a whole number >= 1")
+        check(0 <= self.warmup_epochs, "warmup_epochs", self.warmup_epochs, "a whole number >= 0")
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
