@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from advrush.modes import evaluating
+from advrush.modes import evaluating, frozen
 
 
 def input_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5) -> Tensor:
@@ -27,6 +27,14 @@ def input_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5) -
         g = input_gradient(model, x, y)
         g_h = input_gradient(model, x + h * attack_direction(g), y)
         return safe_norm(g_h - g).mean()
+
+
+def measure_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5) -> Tensor:
+    """Return the value of L_lambda alone (no graph): two input gradients, nothing of the second order."""
+    with evaluating(model), frozen(model), torch.enable_grad():
+        g = input_gradient(model, x, y, create_graph=False)
+        g_h = input_gradient(model, x + h * attack_direction(g), y, create_graph=False)
+    return (g_h - g).flatten(1).norm(dim=1).mean()
 
 
 def input_gradient(model: nn.Module, x: Tensor, y: Tensor, *, create_graph: bool = True) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -26,6 +26,20 @@ def frozen(model: nn.Module) -> Iterator[None]:
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _ in flags:
         parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def frozen_except(model: nn.Module, wanted: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Ask gradients of the `wanted` parameters alone: autograd then neither computes nor stores the others'."""
+    keep = {id(parameter) for parameter in wanted}
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    for parameter, _ in flags:
+        parameter.requires_grad_(id(parameter) in keep)
     try:
         yield
     finally:

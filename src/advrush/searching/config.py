@@ -92,6 +92,20 @@ class WeightOptimizer:
 
 
 @dataclass(frozen=True)
+class Deviations:
+    """Where the authors' code departs from their paper; `fidelity = "authors"` turns all of them on."""
+
+    no_split: bool = False
+    """Both levels read the whole training set; the architecture step always sees its first batch."""
+    frozen_bn: bool = False
+    """After the warm-up the weight step runs with frozen BN statistics."""
+    curvature_times_4: bool = False
+    """L_lambda is multiplied by 4."""
+    polluted_gradient: bool = False
+    """Alpha's gradient also holds the summed loss's gradient (batch size times the mean's), eval-mode BN."""
+
+
+@dataclass(frozen=True)
 class SearchConfig:
     """A bilevel search of a supernet (Algorithm 1)."""
 
@@ -121,6 +135,14 @@ class SearchConfig:
     """Optimizer of the architecture."""
     weights: WeightOptimizer = field(default_factory=WeightOptimizer)
     """Optimizer of the weights."""
+    crop: int = 4
+    """Padding of the random crop, in pixels (0: none)."""
+    flip: bool = True
+    """Random horizontal flip; wrong for digits."""
+    fidelity: Literal["paper", "authors"] = "paper"
+    """paper: the text; authors: their published code, with all of `deviations`."""
+    deviations: Deviations = field(default_factory=Deviations)
+    """Single departures of the authors' code from the text."""
     seed: int = 0
     """Seed of the initialization, the split, the batches and the augmentation."""
     dtype: Literal["float32", "float64"] = "float32"
@@ -134,3 +156,7 @@ class SearchConfig:
         check(self.epochs >= 1, "epochs", self.epochs, "a whole number >= 1")
         check(0 <= self.warmup_epochs, "warmup_epochs", self.warmup_epochs, "a whole number >= 0")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
+
+    def departs(self, deviation: str) -> bool:
+        """Tell whether one of the fields of `Deviations` is in force, by itself or through `fidelity`."""
+        return self.fidelity == "authors" or bool(getattr(self.deviations, deviation))

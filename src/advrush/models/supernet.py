@@ -1,0 +1,116 @@
+"""The supernet: every edge of every cell is a softmax-weighted sum of all primitives (Eq. 7)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from advrush.space.genotype import Architecture
+from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
+from advrush.space.space import CellPlan, Space
+
+
+class MixedEdge(nn.Module):
+    """The weighted sum of the primitives between two nodes; `none` is a zero and never computed."""
+
+    def __init__(self, primitives: tuple[str, ...], channels: int, stride: int) -> None:
+        super().__init__()
+        self.columns = tuple(i for i, name in enumerate(primitives) if name != "none")
+        self.operations = nn.ModuleList(
+            operation(primitives[i], channels, stride, affine=False, pool_norm=True) for i in self.columns
+        )
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Map x (N, C, H, W) with the softmax weights (primitives,) of this edge to (N, C, H', W')."""
+        terms = (weights[i] * operation(x) for i, operation in zip(self.columns, self.operations, strict=True))
+        total = next(terms)
+        for term in terms:
+            total = total + term
+        return total
+
+
+class Cell(nn.Module):
+    """A cell of the supernet: inputs brought to its width, then the edges of the topology, then the outputs joined."""
+
+    def __init__(self, space: Space, plan: CellPlan, inputs: tuple[int, ...], channels: int) -> None:
+        super().__init__()
+        self.kind, self.topology = plan.kind, space.topology
+        self.preprocess = nn.ModuleList(
+            FactorizedReduce(width, channels, affine=False)
+            if plan.previous_reduces and i + 1 < len(inputs)
+            else ReLUConvBN(width, channels, affine=False)
+            for i, width in enumerate(inputs)
+        )
+        self.edges = nn.ModuleList(
+            MixedEdge(space.primitives, channels, space.topology.stride(source, plan.reduces))
+            for source, _ in space.topology.edges
+        )
+
+    def forward(self, inputs: tuple[Tensor, ...], weights: Tensor) -> Tensor:
+        """Map the inputs with weights (edges, primitives) to the joined output nodes."""
+        nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        rows = zip(self.topology.edges, self.edges, weights, strict=True)
+        for (source, target), edge, row in rows:
+            term = edge(nodes[source], row)
+            if target == len(nodes):
+                nodes.append(term)
+            else:
+                nodes[target] = nodes[target] + term
+        return torch.cat([nodes[i] for i in self.topology.outputs], dim=1)
+
+
+class Supernet(nn.Module):
+    """Stem, cells, global average pool and linear head, with one alpha (edges, primitives) for each cell kind.
+
+    Takes normalized inputs (N, in_channels, H, W), returns logits (N, num_classes). The alphas are parameters and
+    part of the state dict; BN has no affine parameters.
+    """
+
+    def __init__(
+        self, space: Space, *, channels: int = 16, layers: int = 8, num_classes: int = 10, in_channels: int = 3
+    ) -> None:
+        super().__init__()
+        self.space = space
+        width = channels * space.stem_multiplier
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        widths = (width,) * space.topology.inputs
+        self.cells = nn.ModuleList()
+        for plan in space.skeleton(layers):
+            cell_channels = channels * plan.multiplier
+            self.cells.append(Cell(space, plan, widths, cell_channels))
+            widths = (*widths[1:], cell_channels * len(space.topology.outputs))
+        self.classifier = nn.Linear(widths[-1], num_classes)
+        shape = (len(space.topology.edges), len(space.primitives))
+        self.alpha = nn.ParameterDict({kind: nn.Parameter(1e-3 * torch.randn(shape)) for kind in space.kinds})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, num_classes)."""
+        weights = self.edge_weights()
+        states = (self.stem(x),) * self.space.topology.inputs
+        for cell in self.cells:
+            states = (*states[1:], cell(states, weights[cell.kind]))
+        return self.classifier(states[-1].mean(dim=(2, 3)))
+
+    def alphas(self) -> dict[str, nn.Parameter]:
+        """Return the architecture parameters (edges, primitives) of each cell kind."""
+        return dict(self.alpha.items())
+
+    def weights(self) -> list[nn.Parameter]:
+        """Return every parameter that is not an alpha."""
+        alphas = {id(alpha) for alpha in self.alpha.values()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in alphas]
+
+    def edge_weights(self) -> dict[str, Tensor]:
+        """Return softmax(alpha) over the primitives of each edge."""
+        return {kind: alpha.softmax(dim=-1) for kind, alpha in self.alpha.items()}
+
+    def genotype(self) -> Architecture:
+        """Return the genotype that the space's rule keeps of the present alphas."""
+        return self.space.discretize({kind: w.detach().double().tolist() for kind, w in self.edge_weights().items()})
+
+    def entropies(self) -> dict[str, float]:
+        """Return the mean entropy of softmax(alpha) over the edges, in nats; log(primitives) where undecided."""
+        return {
+            kind: -(w.detach() * w.detach().clamp_min(1e-30).log()).sum(dim=-1).mean().item()
+            for kind, w in self.edge_weights().items()
+        }

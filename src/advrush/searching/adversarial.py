@@ -1,0 +1,42 @@
+"""Adversarial training of the supernet, the alternative to the regularizer that Table 5 compares with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from advrush.attacks import FGSM, PGD
+from advrush.models.normalize import Normalized
+from advrush.models.supernet import Supernet
+from advrush.searching.objectives import AlphaStep, Batch, validation_step
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """Alpha minimizes the validation loss on adversarial examples; the attack works in [0, 1] pixels, BN in eval mode.
+
+    `mean` and `std` undo the normalization of the search's inputs. With `attack_weights` the weight step trains on
+    adversarial examples as well.
+    """
+
+    attack: FGSM | PGD
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    attack_weights: bool = False
+
+    def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
+        """Return grad_alpha of the adversarial validation loss (train-mode BN in that pass)."""
+        return validation_step(supernet, self._perturb(supernet, batch, batch.x_val, batch.y_val), batch.y_val)
+
+    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
+        """Return the training inputs, attacked where asked for."""
+        return self._perturb(supernet, batch, batch.x, batch.y) if self.attack_weights else batch.x
+
+    def _perturb(self, supernet: Supernet, batch: Batch, x: Tensor, y: Tensor) -> Tensor:
+        mean, std = (torch.as_tensor(v, dtype=x.dtype, device=x.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        model = Normalized(supernet, self.mean, self.std).to(x.device, x.dtype)
+        pixels = (x * std + mean).clamp(0, 1)
+        x_adv = self.attack.perturb(model, pixels, y, generator=batch.generator)
+        return (x_adv - mean) / std

@@ -1,0 +1,241 @@
+"""The bilevel loop (Algorithm 1): one, for every objective, space and number of processes."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from advrush import parallel
+from advrush.curvature import measure_curvature
+from advrush.data import Augment, Dataset, Split, epoch_batches, split_half
+from advrush.errors import RunError
+from advrush.models.batchnorm import share_batch_statistics
+from advrush.models.supernet import Supernet
+from advrush.progress import Display
+from advrush.run import Run
+from advrush.searching.config import SearchConfig
+from advrush.searching.monitor import Monitor, describe, skip_warning
+from advrush.searching.objectives import AlphaStep, Batch, Darts, Objective, weight_gradients
+from advrush.searching.select import objective_of
+from advrush.space import SPACES, Architecture
+
+
+def search(
+    config: SearchConfig,
+    *,
+    data_dir: Path | str | None = None,
+    runs_dir: Path | str = "runs",
+    device: str = "auto",
+    display: bool = True,
+    objective: Objective | None = None,
+) -> Run:
+    """Search an architecture; return the finished run, whose `genotype.json` holds it.
+
+    The same configuration resumes an interrupted run at its last whole epoch and returns a finished one at once.
+
+    Args:
+        config: what to do.
+        data_dir: where the data set lies (see the data page); not needed for `digits`.
+        runs_dir: where run directories go.
+        device: auto, cpu, cuda or cuda:N.
+        display: whether to show progress.
+        objective: an object of one's own in place of the one that `config.objective` names. It is not part of the
+            configuration's digest: give the configuration a `name` that tells it apart.
+
+    Raises ConfigError, DataError before anything is computed; RunError when a loss is not finite.
+    """
+    team = parallel.setup(device)
+    dataset = config.data.load(data_dir)
+    run = Run.open(Path(runs_dir), "search", config.name, config, writer=team.is_main)
+    try:
+        if not team.share(run.done):
+            chosen = objective or objective_of(config, dataset)
+            _Search(config, dataset, run, team, chosen).go(display and team.is_main)
+        team.barrier()
+        return run
+    finally:
+        run.close()
+
+
+class _Search:
+    """The state of a search: supernet, both optimizers, the epoch."""
+
+    def __init__(
+        self, config: SearchConfig, dataset: Dataset, run: Run, team: parallel.Parallel, objective: Objective
+    ) -> None:
+        self.config, self.run, self.team, self.objective = config, run, team, objective
+        self.dtype = getattr(torch, config.dtype)
+        self.weight_half, self.alpha_half = (half.to(team.device) for half in split_half(dataset.train, config.seed))
+        if len(self.weight_half) < config.batch_size:
+            raise RunError(
+                f"batch_size: got {config.batch_size}; expected at most {len(self.weight_half)}, half of the training images"
+            )
+        self.mean, self.std = (
+            torch.tensor(value, dtype=self.dtype, device=team.device).view(1, -1, 1, 1)
+            for value in (dataset.mean, dataset.std)
+        )
+        self.supernet = self._build(dataset)
+        self.weights, self.alphas = self.supernet.weights(), self.supernet.alphas()
+        self.weight_optimizer = torch.optim.SGD(
+            self.weights, config.weights.lr, config.weights.momentum, weight_decay=config.weights.weight_decay
+        )
+        betas = (config.alpha.beta1, config.alpha.beta2)
+        self.alpha_optimizer = torch.optim.Adam(
+            list(self.alphas.values()), config.alpha.lr, betas, weight_decay=config.alpha.weight_decay
+        )
+        self.epoch = 0
+        self.steps = len(self.weight_half) // config.batch_size
+
+    def _build(self, dataset: Dataset) -> Supernet:
+        """Initialize on the CPU from the seed, so that every process and device begins with the same numbers."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            supernet = Supernet(
+                SPACES[self.config.space], channels=self.config.channels, layers=self.config.layers,
+                num_classes=dataset.num_classes, in_channels=dataset.channels,
+            )  # fmt: skip
+        if self.team.world > 1:
+            share_batch_statistics(supernet)
+        return supernet.to(self.team.device, self.dtype)
+
+    def go(self, show: bool) -> None:
+        """Run the epochs that are left, then write genotype and result."""
+        self._resume()
+        with Display(f"search {self.config.name}", epochs=self.config.epochs, show=show) as display:
+            while self.epoch < self.config.epochs:
+                row = self._epoch(display)
+                self.epoch += 1
+                if self.team.is_main:
+                    self._save(row)
+                display.line(describe(row, self.config.epochs))
+            if warning := skip_warning(self.run.metrics()[-1]) if self.team.is_main else None:
+                display.line(warning)
+        if self.team.is_main:
+            self._finish()
+
+    def _epoch(self, display: Display) -> dict[str, Any]:
+        warm = self.epoch < self.config.warmup_epochs
+        objective = Darts() if warm else self.objective
+        monitor = Monitor(self.supernet)
+        lr = self._set_rate()
+        for step, batch in enumerate(display.steps(self._batches(), total=self.steps, epoch=self.epoch)):
+            self.supernet.train()
+            alpha_step = self._measured(objective.alpha_step(self.supernet, batch), batch, step)
+            self._update_alphas(alpha_step)
+            loss, accuracy = self._update_weights(objective.weight_inputs(self.supernet, batch), batch.y)
+            monitor.add(alpha_step, loss, accuracy)
+            if step % 50 == 0 or step + 1 == self.steps:
+                self._stop_unless_finite(monitor, step)
+        return monitor.row(self.epoch, "warmup" if warm else "objective", lr, self.team)
+
+    def _measured(self, alpha_step: AlphaStep, batch: Batch, step: int) -> AlphaStep:
+        """Add L_lambda where it is asked for and the objective did not need it (Figures 2 and A1)."""
+        every = self.config.curvature.measure_every
+        if alpha_step.curvature is not None or every == 0 or step % every:
+            return alpha_step
+        value = measure_curvature(self.supernet, batch.x_val, batch.y_val, h=self.config.curvature.h)
+        return replace(alpha_step, curvature=value)
+
+    def _update_alphas(self, alpha_step: AlphaStep) -> None:
+        gradients = [alpha_step.gradients[kind] for kind in self.alphas]
+        self.team.average(gradients)
+        for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
+            alpha.grad = gradient
+        self.alpha_optimizer.step()
+
+    def _update_weights(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        loss, accuracy, gradients = weight_gradients(self.supernet, x, y)
+        self.team.average(gradients)
+        clip_(gradients, self.config.weights.clip)
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            weight.grad = gradient
+        self.weight_optimizer.step()
+        return loss, accuracy
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield the batches of this epoch for this process, normalized."""
+        config, team = self.config, self.team
+
+        def stream(split: Split, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+            return epoch_batches(
+                split, batch_size=config.batch_size, seed=seed, epoch=self.epoch,
+                augment=Augment(crop=config.crop, flip=config.flip), rank=team.rank, world=team.world,
+            )  # fmt: skip
+
+        pairs = zip(stream(self.weight_half, config.seed), stream(self.alpha_half, config.seed + 1), strict=False)
+        for step, ((x, y), (x_val, y_val)) in enumerate(pairs):
+            if step == self.steps:
+                return
+            generator = torch.Generator().manual_seed(config.seed * 10**9 + self.epoch * 10**5 + step)
+            x, x_val = self._normalize(x), self._normalize(x_val)
+            yield Batch(x, y, x_val, y_val, self.weight_optimizer, team, generator)
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return (x.to(self.dtype) - self.mean) / self.std
+
+    def _set_rate(self) -> float:
+        """Set the cosine schedule's rate for this epoch and return it."""
+        w = self.config.weights
+        lr = w.lr_min + (w.lr - w.lr_min) * (1 + math.cos(math.pi * self.epoch / self.config.epochs)) / 2
+        for group in self.weight_optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _stop_unless_finite(self, monitor: Monitor, step: int) -> None:
+        if not monitor.finite():
+            last = f"{self.run.path / 'last.pt'} (epoch {self.epoch})" if self.epoch else "none was written yet"
+            raise RunError(
+                f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1}; last good checkpoint: {last}. "
+                "Try a smaller weights.lr or curvature.gamma."
+            )
+
+    def _resume(self) -> None:
+        state = self.run.load_state(writer=self.team.is_main)
+        if state is None:
+            return
+        self.epoch = state["epoch"]
+        self.supernet.load_state_dict(state["supernet"])
+        self.weight_optimizer.load_state_dict(state["weight_optimizer"])
+        self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+
+    def _save(self, row: Mapping[str, Any]) -> None:
+        self.run.log(row)
+        self.run.save_tensors(f"alphas/epoch-{self.epoch - 1:03d}.safetensors", self.alphas)
+        self.run.save_state(
+            {
+                "epoch": self.epoch,
+                "supernet": self.supernet.state_dict(),
+                "weight_optimizer": self.weight_optimizer.state_dict(),
+                "alpha_optimizer": self.alpha_optimizer.state_dict(),
+            }
+        )
+
+    def _finish(self) -> None:
+        rows = self.run.metrics()
+        genotype = self.supernet.genotype()
+        self.run.write_json("genotype.json", genotype.to_dict())
+        last = {key: rows[-1][key] for key in ("loss_train", "acc_train", "loss_val", "acc_val", "curvature")}
+        self.run.finish({"genotype": genotype.to_dict(), **last, "seconds": sum(row["seconds"] for row in rows)})
+
+
+def clip_(gradients: list[Tensor], largest: float) -> None:
+    """Scale the gradients in place so that their common 2-norm is at most `largest`, without synchronizing."""
+    norms = torch._foreach_norm(gradients)
+    total = torch.linalg.vector_norm(torch.stack(norms))
+    factor = torch.clamp(largest / (total + 1e-6), max=1.0)
+    torch._foreach_mul_(gradients, factor)
+
+
+def derive(run: Run | Path | str) -> Architecture:
+    """Return the genotype that a finished search found (RunError if it has not finished)."""
+    run = run if isinstance(run, Run) else Run.at(Path(run))
+    space = tomllib.loads((run.path / "config.toml").read_text())["space"]
+    return SPACES[space].parse(json.dumps(run.result()["genotype"]))

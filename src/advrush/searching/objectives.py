@@ -1,0 +1,160 @@
+"""What the architecture step minimizes: objects that the one bilevel loop takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from advrush.curvature import input_curvature
+from advrush.models.supernet import Supernet
+from advrush.modes import frozen_except
+from advrush.parallel import Parallel
+
+Regularizer = Callable[[Supernet, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's examples: `x`, `y` train the weights, `x_val`, `y_val` the architecture (normalized inputs)."""
+
+    x: Tensor
+    y: Tensor
+    x_val: Tensor
+    y_val: Tensor
+    optimizer: torch.optim.SGD
+    """Optimizer of the weights: the unrolled step takes its rate, momentum and decay."""
+    team: Parallel
+    """The processes; the loop averages the gradients that an objective returns."""
+    generator: torch.Generator
+    """Randomness of this step, the same on every process."""
+
+
+@dataclass(frozen=True)
+class AlphaStep:
+    """Gradients of the architecture parameters, one for each cell kind, and what was measured on the way."""
+
+    gradients: Mapping[str, Tensor]
+    loss: Tensor
+    accuracy: Tensor
+    curvature: Tensor | None = None
+    """L_lambda, unscaled, where it was computed."""
+
+
+class Objective(Protocol):
+    """The architecture's side of the bilevel problem."""
+
+    def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
+        """Return the gradient of the objective with respect to alpha; the weights' gradients are not asked for."""
+        ...
+
+    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
+        """Return the inputs that the weight step trains on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Darts:
+    """First-order DARTS: alpha minimizes the validation loss at the weights as they are."""
+
+    def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
+        """Return grad_alpha L_val (train-mode BN)."""
+        return validation_step(supernet, batch.x_val, batch.y_val)
+
+    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
+        """Return the clean training inputs."""
+        return batch.x
+
+
+@dataclass(frozen=True)
+class AdvRush:
+    """AdvRush (Eq. 8-10): alpha minimizes `L_val + gamma * scale * L_lambda`."""
+
+    gamma: float = 0.01
+    h: float = 1.5
+    scale: float = 1.0
+    curvature_step: Callable[..., tuple[Tensor, Mapping[str, Tensor]]] = field(default=None, repr=False)  # type: ignore[assignment]
+
+    def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
+        """Return the gradient; L_val with train-mode BN first, then L_lambda with the statistics it left."""
+        plain = validation_step(supernet, batch.x_val, batch.y_val)
+        step = self.curvature_step or curvature_gradients
+        value, slope = step(supernet, batch.x_val, batch.y_val, h=self.h)
+        factor = self.gamma * self.scale
+        gradients = {kind: gradient + factor * slope[kind] for kind, gradient in plain.gradients.items()}
+        return AlphaStep(gradients, plain.loss, plain.accuracy, value)
+
+    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
+        """Return the clean training inputs."""
+        return batch.x
+
+
+@dataclass(frozen=True)
+class Regularized:
+    """A regularizer of one's own: alpha minimizes `L_val + strength * regularizer(supernet, x, y)`.
+
+    `regularizer` gets the supernet and a normalized validation batch and returns a scalar that autograd can
+    differentiate with respect to alpha.
+    """
+
+    regularizer: Regularizer
+    strength: float = 1.0
+
+    def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
+        """Return the gradient; the regularizer's value is logged as the curvature is."""
+        plain = validation_step(supernet, batch.x_val, batch.y_val)
+        alphas = supernet.alphas()
+        with frozen_except(supernet, alphas.values()):
+            value = self.regularizer(supernet, batch.x_val, batch.y_val)
+            slopes = torch.autograd.grad(value, list(alphas.values()), materialize_grads=True)
+        gradients = {
+            kind: plain.gradients[kind] + self.strength * slope for kind, slope in zip(alphas, slopes, strict=True)
+        }
+        return AlphaStep(gradients, plain.loss, plain.accuracy, value.detach())
+
+    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
+        """Return the clean training inputs."""
+        return batch.x
+
+
+def validation_step(supernet: Supernet, x: Tensor, y: Tensor) -> AlphaStep:
+    """Return grad_alpha of the cross-entropy on (x, y); the weights are frozen, so their gradients cost nothing."""
+    alphas = supernet.alphas()
+    with frozen_except(supernet, alphas.values()):
+        logits = supernet(x)
+        loss = cross_entropy(logits, y)
+        gradients = torch.autograd.grad(loss, list(alphas.values()))
+    return AlphaStep(dict(zip(alphas, gradients, strict=True)), loss.detach(), accuracy(logits, y))
+
+
+def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return L_lambda and its gradient for each kind by double backward, op by op: the oracle."""
+    alphas = supernet.alphas()
+    with frozen_except(supernet, alphas.values()):
+        value = input_curvature(supernet, x, y, h=h)
+        gradients = torch.autograd.grad(value, list(alphas.values()))
+    return value.detach(), dict(zip(alphas, gradients, strict=True))
+
+
+def accuracy(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the fraction of examples whose largest logit is the label's (a scalar tensor, no synchronization)."""
+    return (logits.detach().argmax(1) == y).to(torch.float64).mean()
+
+
+def weight_gradients(supernet: Supernet, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return loss, accuracy and the gradients of the weights alone, in the order of `supernet.weights()`."""
+    alphas: list[nn.Parameter] = list(supernet.alphas().values())
+    for alpha in alphas:
+        alpha.requires_grad_(False)
+    try:
+        logits = supernet(x)
+        loss = cross_entropy(logits, y)
+        gradients = torch.autograd.grad(loss, supernet.weights())
+    finally:
+        for alpha in alphas:
+            alpha.requires_grad_(True)
+    return loss.detach(), accuracy(logits, y), list(gradients)

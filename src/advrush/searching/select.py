@@ -1,0 +1,35 @@
+"""From a configuration to the objective it names."""
+
+from __future__ import annotations
+
+from advrush.attacks import FGSM, PGD
+from advrush.data import Dataset
+from advrush.searching.adversarial import Adversarial
+from advrush.searching.authors import AuthorsAdvRush
+from advrush.searching.config import SearchConfig
+from advrush.searching.objectives import AdvRush, Darts, Objective
+from advrush.searching.unrolled import UnrolledDarts
+
+
+def objective_of(config: SearchConfig, dataset: Dataset) -> Objective:
+    """Return the objective of the epochs after the warm-up."""
+    curvature = config.curvature
+    match config.objective:
+        case "darts":
+            return Darts()
+        case "darts_second_order":
+            return UnrolledDarts()
+        case "adversarial":
+            options = config.adversarial
+            attack: FGSM | PGD = (
+                FGSM(eps=options.eps)
+                if options.attack == "fgsm"
+                else PGD(eps=options.eps, steps=options.steps, step_size=options.step_size)
+            )
+            return Adversarial(attack, dataset.mean, dataset.std, attack_weights=options.weights)
+        case "advrush":
+            scale = curvature.scale * (4 if config.departs("curvature_times_4") else 1)
+            polluted, frozen_bn = config.departs("polluted_gradient"), config.departs("frozen_bn")
+            if polluted or frozen_bn:
+                return AuthorsAdvRush(curvature.gamma, curvature.h, scale, polluted, frozen_bn)
+            return AdvRush(curvature.gamma, curvature.h, scale)
