@@ -1,0 +1,75 @@
+"""The DARTS space: two kinds of cells, four nodes that read all earlier states, eight primitives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from advrush.config import check
+from advrush.errors import GenotypeError
+from advrush.space.genotype import INPUTS, PRIMITIVES, Edge, Genotype, parse
+from advrush.space.space import CellPlan, Space, Topology
+
+NODES = 4
+KINDS = ("normal", "reduce")
+TOPOLOGY = Topology(
+    inputs=INPUTS,
+    nodes=NODES,
+    edges=tuple((source, INPUTS + node) for node in range(NODES) for source in range(INPUTS + node)),
+    outputs=tuple(range(INPUTS, INPUTS + NODES)),
+)
+
+
+def skeleton(layers: int) -> tuple[CellPlan, ...]:
+    """Plan `layers` cells: those at layers // 3 and 2 * layers // 3 halve the image, double the channels."""
+    check(layers >= 1, "layers", layers, "at least 1")
+    plans: list[CellPlan] = []
+    multiplier, previous = 1, False
+    for index in range(layers):
+        reduces = index in (layers // 3, 2 * layers // 3)
+        multiplier *= 2 if reduces else 1
+        plans.append(CellPlan("reduce" if reduces else "normal", multiplier, reduces, previous))
+        previous = reduces
+    return tuple(plans)
+
+
+def discretize(weights: Mapping[str, Any]) -> Genotype:
+    """Keep, per node, the two edges whose strongest primitive other than `none` weighs most (DARTS).
+
+    `weights` holds an array (14 edges, 8 primitives) of softmax weights for "normal" and "reduce".
+    Edges come in descending weight; of equal ones the lower source and the earlier primitive win.
+    Raises GenotypeError for a missing kind, a wrong shape or a weight that is not finite.
+    """
+    cells = {kind: _strongest(_checked(kind, weights)) for kind in KINDS}
+    return Genotype(cells["normal"], cells["reduce"], TOPOLOGY.outputs, TOPOLOGY.outputs)
+
+
+def _checked(kind: str, weights: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    if kind not in weights:
+        raise GenotypeError(f"weights: no {kind!r}; expected {' and '.join(KINDS)}")
+    array = np.asarray(weights[kind], dtype=np.float64)
+    shape = (len(TOPOLOGY.edges), len(PRIMITIVES))
+    if array.shape != shape:
+        raise GenotypeError(f"{kind} weights: got shape {array.shape}; expected {shape}")
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        raise GenotypeError(f"{kind} weights: edge {row}, {PRIMITIVES[column]}: not finite")
+    return array
+
+
+def _strongest(weights: npt.NDArray[np.float64]) -> tuple[Edge, ...]:
+    candidates = weights.copy()
+    candidates[:, PRIMITIVES.index("none")] = -np.inf
+    best, strength = candidates.argmax(axis=1), candidates.max(axis=1)
+    edges: list[Edge] = []
+    for target in TOPOLOGY.outputs:
+        rows = sorted(TOPOLOGY.incoming(target), key=lambda row: -strength[row])[:2]
+        edges += [Edge(PRIMITIVES[best[row]], TOPOLOGY.edges[row][0]) for row in rows]
+    return tuple(edges)
+
+
+DARTS = Space("darts", PRIMITIVES, TOPOLOGY, KINDS, skeleton, discretize, parse)
+"""The search space of DARTS, which AdvRush searches (spec: C = 16 and 8 cells in the search)."""

@@ -1,0 +1,211 @@
+"""Genotypes: which primitive on which edge, for a normal and a reduction cell. No torch in here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+from advrush.config import did_you_mean
+from advrush.errors import GenotypeError
+from advrush.space.syntax import call_arguments
+
+PRIMITIVES = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+"""The eight primitives of the DARTS space; their order is that of the columns of alpha."""
+
+EXTRA_PRIMITIVES = ("sep_conv_7x7", "conv_7x1_1x7")
+"""Primitives that NASNet and AmoebaNet use and that no search here draws."""
+
+INPUTS = 2
+"""States 0 and 1 of a cell are the outputs of the cell before last and of the last cell."""
+
+FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
+
+
+class Edge(NamedTuple):
+    """One of the two edges that enter a node: what it computes, and the state that it reads."""
+
+    primitive: str
+    source: int
+
+
+class GraphEdge(NamedTuple):
+    """An edge of a cell's graph, from state `source` to state `target`."""
+
+    source: int
+    target: int
+    primitive: str
+
+
+class CellGraph(NamedTuple):
+    """A cell as a graph: states 0..inputs-1 are its inputs, then its nodes; `outputs` are concatenated."""
+
+    inputs: int
+    nodes: int
+    edges: tuple[GraphEdge, ...]
+    outputs: tuple[int, ...]
+
+
+class Architecture(Protocol):
+    """What the genotype of every search space offers."""
+
+    def cells(self) -> dict[str, CellGraph]:
+        """Return one graph per cell kind."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        ...
+
+    def to_json(self) -> str:
+        """Return JSON that the space's `parse` reads back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """A normal and a reduction cell in DARTS spelling: edges 2i and 2i+1 enter node i, which is state i + 2.
+
+    Lists and pairs are accepted and stored as tuples. Raises GenotypeError, naming the cell and the edge,
+    for an unknown primitive, an edge that reads a later node, an odd number of edges or a bad concat.
+    """
+
+    normal: tuple[Edge, ...]
+    reduce: tuple[Edge, ...]
+    normal_concat: tuple[int, ...]
+    reduce_concat: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for cell in ("normal", "reduce"):
+            edges = _edges(cell, getattr(self, cell))
+            object.__setattr__(self, cell, edges)
+            concat = _concat(cell, getattr(self, f"{cell}_concat"), len(edges) // 2)
+            object.__setattr__(self, f"{cell}_concat", concat)
+
+    def cells(self) -> dict[str, CellGraph]:
+        """Return the graphs of the "normal" and the "reduce" cell."""
+        return {
+            "normal": _graph(self.normal, self.normal_concat),
+            "reduce": _graph(self.reduce, self.reduce_concat),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return lists and plain values, in the order of the DARTS named tuple."""
+        return {
+            "normal": [list(edge) for edge in self.normal],
+            "normal_concat": list(self.normal_concat),
+            "reduce": [list(edge) for edge in self.reduce],
+            "reduce_concat": list(self.reduce_concat),
+        }
+
+    def to_json(self) -> str:
+        """Return one line of JSON that `parse` reads back."""
+        return json.dumps(self.to_dict())
+
+    def to_darts(self) -> str:
+        """Return the text of the DARTS code's named tuple, which `parse` reads back."""
+        plain = self.to_dict()
+        pairs = {cell: [tuple(edge) for edge in plain[cell]] for cell in ("normal", "reduce")}
+        return "Genotype(" + ", ".join(f"{key}={pairs.get(key, plain[key])!r}" for key in FIELDS) + ")"
+
+
+def parse(text: str) -> Genotype:
+    """Read a genotype from JSON or from the DARTS text `Genotype(normal=[('sep_conv_3x3', 1), ...], ...)`.
+
+    A prefix such as `NAME =` or a line of a log before `Genotype(` is skipped. Nothing is evaluated.
+    Raises GenotypeError with the place of the mistake.
+    """
+    if "Genotype(" in text and not text.lstrip().startswith("{"):
+        return from_dict(call_arguments(text[text.index("Genotype(") :], FIELDS))
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise GenotypeError(f"genotype: neither JSON nor Genotype(...): {where}") from None
+    return from_dict(data)
+
+
+def from_dict(data: Any) -> Genotype:
+    """Build a genotype from a mapping with exactly the four fields (a "source" note may be there too)."""
+    if not isinstance(data, Mapping):
+        raise GenotypeError(
+            f"genotype: got {type(data).__name__}; expected an object with {', '.join(FIELDS)}"
+        )
+    for key in data:
+        if key not in (*FIELDS, "source"):
+            raise GenotypeError(f"genotype: unknown field {key!r}{did_you_mean(str(key), FIELDS)}")
+    if missing := [field for field in FIELDS if field not in data]:
+        raise GenotypeError(f"genotype: missing {', '.join(missing)}")
+    return Genotype(**{field: data[field] for field in FIELDS})
+
+
+def _items(place: str, value: Any) -> list[Any]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise GenotypeError(f"{place}: got {value!r}; expected a list")
+    return list(value)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _edges(cell: str, value: Any) -> tuple[Edge, ...]:
+    """Check a cell's edges; edge k enters node k // 2, whose sources are the states before it."""
+    items = _items(cell, value)
+    if not items or len(items) % 2:
+        raise GenotypeError(f"{cell}: got {len(items)} edges; expected two for each node")
+    known = PRIMITIVES + EXTRA_PRIMITIVES
+    edges = []
+    for index, item in enumerate(items):
+        place, target = f"{cell} edge {index}", INPUTS + index // 2
+        if not isinstance(item, list | tuple) or len(item) != 2:
+            raise GenotypeError(f"{place}: got {item!r}; expected (primitive, source)")
+        primitive, source = item
+        if primitive not in known:
+            raise GenotypeError(
+                f"{place}: unknown primitive {primitive!r}{did_you_mean(str(primitive), known)}"
+            )
+        if not _is_int(source) or not 0 <= source < target:
+            raise GenotypeError(
+                f"{place}: reads {source!r}; node {target} may read states 0 to {target - 1} only"
+            )
+        edges.append(Edge(primitive, source))
+    return tuple(edges)
+
+
+def _concat(cell: str, value: Any, nodes: int) -> tuple[int, ...]:
+    place = f"{cell}_concat"
+    states = _items(place, value)
+    last = INPUTS + nodes - 1
+    for state in states:
+        if not _is_int(state) or not INPUTS <= state <= last:
+            raise GenotypeError(f"{place}: got {state!r}; the cell's {nodes} nodes are {INPUTS} to {last}")
+    if not states or len(set(states)) != len(states):
+        raise GenotypeError(f"{place}: got {states!r}; expected at least one node, each once")
+    return tuple(states)
+
+
+def _graph(edges: tuple[Edge, ...], concat: tuple[int, ...]) -> CellGraph:
+    graph = (GraphEdge(edge.source, INPUTS + k // 2, edge.primitive) for k, edge in enumerate(edges))
+    return CellGraph(INPUTS, len(edges) // 2, tuple(graph), concat)
+
+
+def _published() -> Mapping[str, Genotype]:
+    text = resources.files("advrush.space").joinpath("genotypes.json").read_text(encoding="utf-8")
+    return MappingProxyType({name: from_dict(cell) for name, cell in json.loads(text).items()})
+
+
+PUBLISHED = _published()
+"""The published genotypes by their customary names (ADVRUSH, DARTS_V2, ...)."""
