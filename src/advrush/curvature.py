@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush.modes import evaluating, frozen
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Maps the model's output and the labels to one loss for each example, or to their sum."""
 
-def input_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5) -> Tensor:
+
+def summed_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the cross-entropy summed over the examples, so that its input gradient is each example's own."""
+    return cross_entropy(logits, y, reduction="sum")
+
+
+def input_curvature(
+    model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5, loss: Loss = summed_cross_entropy
+) -> Tensor:
     """Return L_lambda, differentiable with respect to everything in `model` that requires a gradient.
 
     `g(x) = grad_x loss(f(x), y)` for each example, `z = sign(g) / ||sign(g)||_2` (a constant),
@@ -20,12 +32,13 @@ def input_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5) -
         x: inputs (N, ...), in the units the model takes; h is measured in these units.
         y: labels (N,), int64.
         h: length of the step along z.
+        loss: cross-entropy unless given.
 
     Returns a scalar. It is 0 for h = 0 and for a model whose input gradient is constant.
     """
     with evaluating(model), torch.enable_grad():
-        g = input_gradient(model, x, y)
-        g_h = input_gradient(model, x + h * attack_direction(g), y)
+        g = input_gradient(model, x, y, loss=loss)
+        g_h = input_gradient(model, x + h * attack_direction(g), y, loss=loss)
         return safe_norm(g_h - g).mean()
 
 
@@ -37,11 +50,12 @@ def measure_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5)
     return (g_h - g).flatten(1).norm(dim=1).mean()
 
 
-def input_gradient(model: nn.Module, x: Tensor, y: Tensor, *, create_graph: bool = True) -> Tensor:
-    """Return the gradient (N, ...) of each example's cross-entropy with respect to its own input."""
+def input_gradient(
+    model: nn.Module, x: Tensor, y: Tensor, *, create_graph: bool = True, loss: Loss = summed_cross_entropy
+) -> Tensor:
+    """Return the gradient (N, ...) of each example's loss with respect to its own input."""
     x = x.detach().requires_grad_(True)
-    loss = cross_entropy(model(x), y, reduction="sum")
-    (g,) = torch.autograd.grad(loss, x, create_graph=create_graph)
+    (g,) = torch.autograd.grad(loss(model(x), y).sum(), x, create_graph=create_graph)
     return g
 
 

@@ -1,0 +1,19 @@
+"""The commands, by name; each module turns arguments into one call of the library."""
+
+from advrush.commands.demo import demo
+from advrush.commands.evaluate import evaluate
+from advrush.commands.inspect import report, runs, show
+from advrush.commands.search import search
+from advrush.commands.train import train
+
+VERBS = {
+    "demo": demo,
+    "search": search,
+    "train": train,
+    "evaluate": evaluate,
+    "report": report,
+    "show": show,
+    "runs": runs,
+}
+
+__all__ = ["VERBS"]

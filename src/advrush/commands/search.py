@@ -1,0 +1,58 @@
+"""`advrush search RECIPE`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+
+from advrush import report
+from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
+from advrush.errors import ConfigError
+from advrush.run import Run
+from advrush.searching import SearchConfig
+from advrush.searching import search as search_stage
+
+
+@dataclass(frozen=True)
+class SearchLaunch(Launch):
+    """Where and how a search runs."""
+
+    seeds: str | None = None
+    """Several seeds in place of one: `0..3` or `0,2,5`; one run each, and one report of all."""
+
+
+def search(arguments: list[str]) -> None:
+    """Search an architecture, print it and where its report is."""
+    words, rest = take_positionals(arguments)
+    default = read_recipe("search", SearchConfig, one_recipe("search", words, rest))
+    config, launch = parse("advrush search RECIPE", default, SearchLaunch(), rest, "Search an architecture.")
+    configs = [replace(config, seed=seed) for seed in seeds_of(launch.seeds)] if launch.seeds else [config]
+    runs = [
+        search_stage(
+            each, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device, display=not launch.quiet
+        )
+        for each in configs
+    ]
+    finish(runs, Console(highlight=False, soft_wrap=True))
+
+
+def seeds_of(text: str) -> list[int]:
+    """Read `0..3` or `0,2,5`; ConfigError if it is neither."""
+    if match := re.fullmatch(r"(\d+)\.\.(\d+)", text):
+        first, last = int(match[1]), int(match[2])
+        if first <= last:
+            return list(range(first, last + 1))
+    elif re.fullmatch(r"\d+(,\d+)*", text):
+        return [int(number) for number in text.split(",")]
+    raise ConfigError(f"seeds: got {text!r}; expected a range such as 0..3 or a list such as 0,2,5")
+
+
+def finish(runs: list[Run], console: Console) -> None:
+    """Write the report of the runs beside the first and print where everything is."""
+    page = report.write_report(runs[0].path / "report.html", title="Search", runs=[run.path for run in runs])
+    for run in runs:
+        console.print(report.genotype_text(run.path))
+        console.print(f"run     {run.path}")
+    console.print(f"report  {page}")

@@ -1,0 +1,41 @@
+"""Configuration of an evaluation; the defaults are the paper's threat model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from advrush.config import check
+from advrush.data import DataConfig
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """A network's accuracy, clean and under attacks, on the test split."""
+
+    name: str = "evaluation"
+    """Name of the run, in front of the digest."""
+    model: str = ""
+    """The network: filled in by the command from the target that it is given."""
+    weights: str = ""
+    """Digest of the network's weights: filled in, so that other weights are another run."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The images; `test_examples` chooses how many are attacked."""
+    attacks: tuple[str, ...] = ("fgsm", "pgd20")
+    """Attacks by name: fgsm, pgd20, pgd100, apgd_ce, autoattack, ..."""
+    norm: Literal["Linf", "L2"] = "Linf"
+    """Norm of the threat model."""
+    eps: float = 0.031
+    """Radius of the ball, in [0, 1] pixel units (the paper's 0.031 is 7.9/255)."""
+    batch_size: int = 100
+    """Examples attacked at once."""
+    seed: int = 0
+    """Seed of the attacks' random starts."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Arithmetic."""
+
+    def __post_init__(self) -> None:
+        check(bool(self.name), "name", self.name, "a word")
+        check(bool(self.attacks), "attacks", self.attacks, "at least one attack, such as fgsm or pgd20")
+        check(self.eps > 0, "eps", self.eps, "a number > 0, such as 0.031")
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")

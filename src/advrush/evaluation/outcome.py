@@ -1,0 +1,94 @@
+"""What an evaluation found: which examples each attack left correct, and the accuracies that follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the Wilson interval of a proportion (95% unless `z` says otherwise)."""
+    if total == 0:
+        return 0.0, 1.0
+    p, n = correct / total, float(total)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+@dataclass
+class AttackOutcome:
+    """One attack's flags (N,), True where the example is still correct, and what it cost."""
+
+    name: str
+    flags: Tensor
+    seconds: float = 0.0
+    forwards: int = 0
+    """Examples passed forward."""
+    backwards: int = 0
+    """Examples passed backward."""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def robust_acc(self) -> float:
+        """Return the fraction of all examples that are still correct."""
+        return float(self.flags.double().mean())
+
+
+@dataclass
+class Evaluation:
+    """Clean flags and each attack's outcome on the same examples."""
+
+    clean: Tensor
+    attacks: list[AttackOutcome]
+
+    @property
+    def clean_acc(self) -> float:
+        """Return the fraction of examples that are correct without an attack."""
+        return float(self.clean.double().mean())
+
+    @property
+    def robust_acc(self) -> float:
+        """Return the worst case: the fraction that every attack left correct."""
+        return float(self.worst_flags().double().mean())
+
+    def worst_flags(self) -> Tensor:
+        """Return True where the example is correct clean and under every attack."""
+        return torch.stack([self.clean, *(attack.flags for attack in self.attacks)]).all(dim=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the accuracies, intervals and costs as plain values."""
+        total = len(self.clean)
+
+        def numbers(flags: Tensor) -> tuple[float, list[float]]:
+            correct = int(flags.sum())
+            return correct / total, list(wilson(correct, total))
+
+        clean_acc, clean_interval = numbers(self.clean)
+        worst_acc, worst_interval = numbers(self.worst_flags())
+        rows: list[Mapping[str, Any]] = []
+        for attack in self.attacks:
+            acc, interval = numbers(attack.flags)
+            rows.append(
+                {
+                    "name": attack.name,
+                    "robust_acc": acc,
+                    "interval": interval,
+                    "seconds": round(attack.seconds, 3),
+                    "forwards": attack.forwards,
+                    "backwards": attack.backwards,
+                    **attack.details,
+                }
+            )
+        return {
+            "examples": total,
+            "clean_acc": clean_acc,
+            "clean_interval": clean_interval,
+            "attacks": rows,
+            "worst_case": {"robust_acc": worst_acc, "interval": worst_interval},
+        }
