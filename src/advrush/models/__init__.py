@@ -1,0 +1,1 @@
+"""Networks: supernet, networks of a genotype, hand-crafted ones; their counts, weights and exports."""

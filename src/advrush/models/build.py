@@ -1,0 +1,131 @@
+"""Networks by name or genotype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from torch import nn
+
+from advrush.config import check, did_you_mean
+from advrush.errors import ConfigError
+from advrush.models.handcrafted import DenseNet, ResNet
+from advrush.models.network import Network
+from advrush.models.robnet import robnet
+from advrush.space.genotype import PUBLISHED, Architecture, Genotype, parse
+
+DISPLAY_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "resnet18": "ResNet-18",
+        "densenet121": "DenseNet-121",
+        "darts_v1": "DARTS (V1)",
+        "darts_v2": "DARTS (V2)",
+        "pdarts": "PDARTS",
+        "racl": "RACL",
+        "advrush": "AdvRush",
+        "nasnet": "NASNet-A",
+        "amoebanet": "AmoebaNet-A",
+        "robnet_free": "RobNet-free",
+    }
+)
+
+ARCHITECTURES: Mapping[str, str] = MappingProxyType(
+    {
+        "resnet18": "ResNet-18, CIFAR form, 11.2M parameters; channels = width of the first stage (64)",
+        "densenet121": "DenseNet-121, CIFAR form, 7.0M parameters; channels = growth (32)",
+        "darts_v1": "DARTS cells, first order (ICLR 2019)",
+        "darts_v2": "DARTS cells, second order (ICLR 2019)",
+        "pdarts": "P-DARTS cells (ICCV 2019)",
+        "racl": "RACL cells (2020)",
+        "advrush": "AdvRush cells (ICCV 2021)",
+        "nasnet": "NASNet-A cells (CVPR 2018) in the DARTS skeleton",
+        "amoebanet": "AmoebaNet-A cells (AAAI 2019) in the DARTS skeleton",
+        "robnet_free": "RobNet-free (CVPR 2020), 20 cells of its own, 5.4M parameters",
+    }
+)
+"""The names that `build` knows, each with a line of help."""
+
+_GENOTYPES = {name.lower(): genotype for name, genotype in PUBLISHED.items()}
+
+
+def build(
+    arch: str | Architecture,
+    *,
+    num_classes: int = 10,
+    image_size: int = 32,
+    in_channels: int = 3,
+    channels: int | None = None,
+    layers: int | None = None,
+    auxiliary: bool = False,
+    drop_path: float = 0.0,
+) -> nn.Module:
+    """Build a network with fresh weights: (N, in_channels, image_size, image_size) to (N, num_classes).
+
+    `arch` is a name of ARCHITECTURES (case, "-" and "_" do not matter), a genotype, or a genotype's text
+    (JSON or DARTS). `channels` and `layers` default to the published ones: 36 and 20 for cells.
+    Raises ConfigError for an unknown name or an option that the architecture lacks, GenotypeError for a text.
+    """
+    genotype = arch if not isinstance(arch, str) else _genotype(arch)
+    if genotype is not None:
+        return Network(
+            genotype,
+            36 if channels is None else channels,
+            20 if layers is None else layers,
+            num_classes=num_classes,
+            image_size=image_size,
+            in_channels=in_channels,
+            auxiliary=auxiliary,
+            drop_path=drop_path,
+        )
+    assert isinstance(arch, str)
+    name = canonical(arch)
+    check(layers is None, f"layers of {name}", layers, "none: its depth is fixed")
+    if name == "robnet_free":
+        return robnet(
+            name,
+            num_classes=num_classes,
+            image_size=image_size,
+            in_channels=in_channels,
+            channels=36 if channels is None else channels,
+            auxiliary=auxiliary,
+            drop_path=drop_path,
+        )
+    check(not auxiliary, f"auxiliary of {name}", auxiliary, "False: it has no auxiliary head")
+    check(drop_path == 0, f"drop_path of {name}", drop_path, "0: it has no paths to drop")
+    if name == "resnet18":
+        return ResNet((2, 2, 2, 2), channels or 64, num_classes, in_channels=in_channels)
+    return DenseNet((6, 12, 24, 16), channels or 32, num_classes, in_channels=in_channels)
+
+
+def canonical(name: str) -> str:
+    """Return the name of ARCHITECTURES that is meant. Raises ConfigError with a suggestion."""
+    plain = {_plain(known): known for known in ARCHITECTURES}
+    if _plain(name) not in plain:
+        known = f"; known: {', '.join(ARCHITECTURES)}"
+        raise ConfigError(f"unknown architecture {name!r}{did_you_mean(name, ARCHITECTURES) or known}")
+    return plain[_plain(name)]
+
+
+def display_name(arch: str | Architecture) -> str:
+    """Return the name for tables and figures; "genotype" for one that was not published."""
+    if isinstance(arch, str):
+        genotype = _text(arch)
+        if genotype is None:
+            return DISPLAY_NAMES[canonical(arch)]
+        arch = genotype
+    for name, published in _GENOTYPES.items():
+        if published == arch:
+            return DISPLAY_NAMES[name]
+    return "genotype"
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _text(arch: str) -> Genotype | None:
+    return parse(arch) if "(" in arch or "{" in arch else None
+
+
+def _genotype(arch: str) -> Genotype | None:
+    return _text(arch) or _GENOTYPES.get(canonical(arch))

@@ -1,0 +1,76 @@
+"""A cell of a derived network: one primitive on each edge of a graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from advrush.space.genotype import CellGraph
+from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
+from advrush.space.space import CellPlan
+
+
+class Cell(nn.Module):
+    """Preprocess two inputs to `channels`, sum the primitives that enter each node, concatenate the outputs.
+
+    `previous` holds the channels of the cell before last and of the last cell. The names of the
+    parameters are those of the published DARTS code, edge k of the graph being `_ops.k`.
+    """
+
+    def __init__(
+        self,
+        graph: CellGraph,
+        plan: CellPlan,
+        previous: tuple[int, int],
+        *,
+        channels: int,
+        affine: bool = True,
+    ) -> None:
+        super().__init__()
+        self.graph = graph
+        self.channels_out = channels * len(graph.outputs)
+        if plan.previous_reduces:
+            self.preprocess0: nn.Module = FactorizedReduce(previous[0], channels, affine)
+        else:
+            self.preprocess0 = ReLUConvBN(previous[0], channels, affine=affine)
+        self.preprocess1 = ReLUConvBN(previous[1], channels, affine=affine)
+        strides = [2 if plan.reduces and edge.source < graph.inputs else 1 for edge in graph.edges]
+        self._ops = nn.ModuleList(
+            operation(edge.primitive, channels, stride, affine=affine)
+            for edge, stride in zip(graph.edges, strides, strict=True)
+        )
+        self._incoming = [_incoming(graph, graph.inputs + node) for node in range(graph.nodes)]
+
+    def forward(self, s0: Tensor, s1: Tensor, drop_path: float = 0.0) -> Tensor:
+        """Return the concatenated outputs; `drop_path` is the probability of dropping a path in training."""
+        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        for rows in self._incoming:
+            states.append(self._node(states, rows, drop_path if self.training else 0.0))
+        return torch.cat([states[index] for index in self.graph.outputs], dim=1)
+
+    def _node(self, states: list[Tensor], rows: tuple[int, ...], drop_path: float) -> Tensor:
+        terms = []
+        for row in rows:
+            module = self._ops[row]
+            term: Tensor = module(states[self.graph.edges[row].source])
+            if drop_path > 0 and not isinstance(module, nn.Identity):
+                term = drop(term, drop_path)
+            terms.append(term)
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+
+def drop(x: Tensor, probability: float) -> Tensor:
+    """Set whole examples of (N, C, H, W) to zero with `probability`; scale the others to keep the mean."""
+    keep = 1.0 - probability
+    mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
+    return x * (mask / keep)
+
+
+def _incoming(graph: CellGraph, target: int) -> tuple[int, ...]:
+    """Return the edges that enter a node, without those that only add zeros, unless there is nothing else."""
+    rows = [row for row, edge in enumerate(graph.edges) if edge.target == target]
+    active = [row for row in rows if graph.edges[row].primitive != "none"]
+    return tuple(active or rows[:1])
