@@ -1,1 +1,9 @@
-"""AdvRush."""
+"""Evaluation of any network: accuracies under attacks, flags for each example."""
+
+from advrush.evaluation.config import EvaluateConfig
+from advrush.evaluation.measure import measure
+from advrush.evaluation.outcome import AttackOutcome, Evaluation, wilson
+from advrush.evaluation.stage import evaluate
+from advrush.evaluation.targets import Target, find_target
+
+__all__ = ["AttackOutcome", "EvaluateConfig", "Evaluation", "Target", "evaluate", "find_target", "measure", "wilson"]

@@ -1,0 +1,131 @@
+"""The stage `evaluate`: a network on a data set's test images, its flags and accuracies in a run directory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advrush import parallel
+from advrush.attacks import Attack, parse_attacks, threat_model
+from advrush.data import Dataset
+from advrush.evaluation.config import EvaluateConfig
+from advrush.evaluation.measure import measure
+from advrush.evaluation.outcome import Evaluation
+from advrush.evaluation.targets import Target, find_target, weights_digest
+from advrush.progress import Display
+from advrush.run import Run
+
+SHOWN = 10
+"""Examples kept as pictures for the report."""
+
+
+def evaluate(
+    target: str | Path | nn.Module,
+    config: EvaluateConfig | None = None,
+    *,
+    data_dir: Path | str | None = None,
+    runs_dir: Path | str = "runs",
+    device: str = "auto",
+    display: bool = True,
+) -> Run:
+    """Attack a network; return the finished run, whose `result.json` holds the accuracies.
+
+    The same network and configuration resume an interrupted evaluation at its last batch; a finished one returns at
+    once.
+
+    Args:
+        target: a training run, a weights file, `python:MODULE:FACTORY`, or an nn.Module that takes [0, 1] pixels.
+        config: what to do; the data of a training run are taken from it where `config` is None.
+        data_dir: where the data set lies.
+        runs_dir: where run directories go.
+        device: auto, cpu, cuda or cuda:N.
+        display: whether to show progress.
+    """
+    team = parallel.setup(device)
+    found = _as_target(target)
+    config = replace(config or EvaluateConfig(), model=found.label, weights=found.digest)
+    attacks = parse_attacks(config.attacks, threat_model(config.norm, config.eps), seed=config.seed)
+    dataset = config.data.load(data_dir)
+    run = Run.open(Path(runs_dir), "evaluate", config.name, config, writer=team.is_main)
+    try:
+        if not run.done:
+            _evaluate(found.model.to(team.device), config, attacks, dataset, run, display)
+        return run
+    finally:
+        run.close()
+
+
+def _as_target(target: str | Path | nn.Module) -> Target:
+    if isinstance(target, nn.Module):
+        return Target(target, type(target).__name__, weights_digest(target))
+    return find_target(str(target))
+
+
+def _evaluate(
+    model: nn.Module, config: EvaluateConfig, attacks: tuple[Attack, ...], dataset: Dataset, run: Run, display: bool
+) -> None:
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    dtype = getattr(torch, config.dtype)
+    split = dataset.test.to(device)
+    x, y = split.images.to(dtype) / 255, split.labels
+    state = run.load_state()
+    progress = state["progress"] if state else {}
+    batches = -(-len(x) // config.batch_size)
+    with Display(f"evaluate {config.model}", show=display) as screen:
+        steps = iter(screen.steps(range(len(attacks) * batches), total=len(attacks) * batches))
+
+        def save(flags: dict[str, Tensor], name: str) -> None:
+            next(steps, None)
+            run.save_state({"epoch": 0, "progress": flags})
+
+        outcome = measure(
+            model.to(dtype), x, y, attacks=attacks, batch_size=config.batch_size, progress=progress, on_batch=save
+        )
+        for line in _lines(outcome):
+            screen.line(line)
+    flags = {"clean": outcome.clean, **{attack.name: attack.flags for attack in outcome.attacks}}
+    run.save_tensors("flags.safetensors", {name: value.to(torch.bool) for name, value in flags.items()})
+    run.save_tensors("examples.safetensors", _examples(model, x, y, outcome, attacks))
+    run.finish(_result(config, dataset, outcome, model))
+
+
+def _lines(outcome: Evaluation) -> list[str]:
+    plain = outcome.to_dict()
+    lines = [f"clean       {plain['clean_acc']:.2%}  of {plain['examples']} examples"]
+    for row in plain["attacks"]:
+        low, high = row["interval"]
+        lines.append(
+            f"{row['name']:<11} {row['robust_acc']:.2%}  [{low:.1%}, {high:.1%}]  {row['seconds']:.1f} s"
+            f"  {row['forwards']} forward, {row['backwards']} backward"
+        )
+    return lines
+
+
+def _examples(
+    model: nn.Module, x: Tensor, y: Tensor, outcome: Evaluation, attacks: tuple[Attack, ...]
+) -> dict[str, Tensor]:
+    """Return a few pictures: correct examples, their adversarial versions under the strongest attack, predictions."""
+    strongest = min(range(len(attacks)), key=lambda i: outcome.attacks[i].robust_acc)
+    rows = outcome.clean.nonzero().flatten()[:SHOWN]
+    rows = rows if len(rows) else torch.arange(min(SHOWN, len(x)))
+    x_adv = attacks[strongest](model, x[rows], y[rows])
+    with torch.no_grad():
+        model.eval()
+        pred, pred_adv = model(x[rows]).argmax(1), model(x_adv).argmax(1)
+    return {"x": x[rows], "x_adv": x_adv, "y": y[rows], "pred": pred, "pred_adv": pred_adv}
+
+
+def _result(config: EvaluateConfig, dataset: Dataset, outcome: Evaluation, model: nn.Module) -> dict[str, Any]:
+    return {
+        "model": config.model,
+        "weights": config.weights,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "dataset": dataset.name,
+        "classes": list(dataset.classes),
+        "threat_model": {"norm": config.norm, "eps": config.eps},
+        **outcome.to_dict(),
+    }

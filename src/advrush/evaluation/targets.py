@@ -1,0 +1,74 @@
+"""What can be evaluated: a finished training, a weights file, or a factory of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from advrush.config import check
+from advrush.data import DataConfig
+from advrush.errors import AdvrushError, RunError
+from advrush.models.saved import load
+from advrush.run import Run
+
+
+@dataclass(frozen=True)
+class Target:
+    """A network that takes [0, 1] pixels, its label, a digest of its weights, and its data if it tells them."""
+
+    model: nn.Module
+    label: str
+    digest: str
+    data: DataConfig | None = None
+
+
+def find_target(text: str) -> Target:
+    """Return the network that `text` names: RUN, FILE.safetensors or python:MODULE:FACTORY.
+
+    `MODULE` is imported from the working directory or the installed packages; `FACTORY` is called without arguments
+    and returns an nn.Module that takes [0, 1] pixels. Raises AdvrushError saying what is wrong with it.
+    """
+    model, label = _from_python(text) if text.startswith("python:") else _from_files(Path(text))
+    return Target(model.eval(), label, weights_digest(model))
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return 8 hexadecimal digits of the contents of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+def _from_files(path: Path) -> tuple[nn.Module, str]:
+    if not path.exists():
+        raise RunError(f"{path}: no such run or weights file; `advrush runs` lists the runs")
+    if path.is_dir():
+        run = Run.at(path)
+        run.result()
+        return load(path), f"{run.stage}/{path.resolve().name}"
+    return load(path), path.stem
+
+
+def _from_python(text: str) -> tuple[nn.Module, str]:
+    parts = text.split(":")
+    check(len(parts) == 3 and all(parts), "target", text, "python:MODULE:FACTORY, such as python:my_models:resnet")
+    _, module_name, factory_name = parts
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+    except ImportError as error:
+        raise AdvrushError(f"target {text!r}: cannot import {module_name} ({error})") from None
+    except AttributeError:
+        raise AdvrushError(f"target {text!r}: module {module_name} has no {factory_name}") from None
+    model = factory()
+    check(isinstance(model, nn.Module), "target", text, f"a factory of an nn.Module (it gave {type(model).__name__})")
+    return model, f"{module_name}:{factory_name}"
