@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from advrush import parallel
+from advrush.config import check
 from advrush.curvature import measure_curvature
 from advrush.data import Augment, Dataset, Split, epoch_batches, split_half
 from advrush.errors import RunError
@@ -74,10 +75,8 @@ class _Search:
         self.config, self.run, self.team, self.objective = config, run, team, objective
         self.dtype = getattr(torch, config.dtype)
         self.weight_half, self.alpha_half = (half.to(team.device) for half in split_half(dataset.train, config.seed))
-        if len(self.weight_half) < config.batch_size:
-            raise RunError(
-                f"batch_size: got {config.batch_size}; expected at most {len(self.weight_half)}, half of the training images"
-            )
+        most = len(self.weight_half)
+        check(config.batch_size <= most, "batch_size", config.batch_size, f"at most {most}, half of the images")
         self.mean, self.std = (
             torch.tensor(value, dtype=self.dtype, device=team.device).view(1, -1, 1, 1)
             for value in (dataset.mean, dataset.std)

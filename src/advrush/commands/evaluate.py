@@ -1,0 +1,69 @@
+"""`advrush evaluate RUN|FILE|python:MODULE:FACTORY`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from advrush import config as configs
+from advrush import report
+from advrush.commands.options import Launch, parse, read_recipe, take_positionals
+from advrush.data import DataConfig
+from advrush.errors import ConfigError
+from advrush.evaluation import EvaluateConfig
+from advrush.evaluation import evaluate as evaluate_stage
+
+
+@dataclass(frozen=True)
+class EvaluateLaunch(Launch):
+    """Where and how an evaluation runs."""
+
+    recipe: str | None = None
+    """A recipe or TOML file for the fields below, in place of the defaults."""
+
+
+def evaluate(arguments: list[str]) -> None:
+    """Attack networks; print their accuracies and where the report is."""
+    targets, rest = take_positionals(arguments)
+    if not targets and not {"-h", "--help"} & set(rest):
+        raise ConfigError("evaluate: name a training run, a weights file or python:MODULE:FACTORY")
+    rest, recipe = _take_recipe(rest)
+    default = read_recipe("evaluate", EvaluateConfig, recipe) if recipe else EvaluateConfig()
+    if not recipe and targets and (data := data_of(targets[0])):
+        default = replace(default, data=data)
+    usage = "advrush evaluate RUN|FILE|python:MODULE:FACTORY"
+    config, launch = parse(usage, default, EvaluateLaunch(), rest, "Attack a network.")
+    config = replace(config, attacks=tuple(name for word in config.attacks for name in word.split(",") if name))
+    runs = [
+        evaluate_stage(
+            target, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device,
+            display=not launch.quiet,
+        )
+        for target in targets
+    ]  # fmt: skip
+    page = report.write_report(runs[0].path / "report.html", title="Evaluation", runs=[run.path for run in runs])
+    console = Console(highlight=False, soft_wrap=True)
+    for run in runs:
+        console.print(f"run     {run.path}")
+    console.print(f"report  {page}")
+
+
+def data_of(target: str) -> DataConfig | None:
+    """Return the data that a training run was trained on, so that it is tested on the same set."""
+    path = Path(target) / "config.toml"
+    if not path.is_file():
+        return None
+    data = tomllib.loads(path.read_text()).get("data", {})
+    return configs.from_dict(DataConfig, data, where=str(path))
+
+
+def _take_recipe(arguments: list[str]) -> tuple[list[str], str | None]:
+    if "--recipe" not in arguments:
+        return arguments, None
+    at = arguments.index("--recipe")
+    if at + 1 >= len(arguments):
+        raise ConfigError("recipe: got nothing; expected a recipe's name or a TOML file")
+    return arguments[:at] + arguments[at + 2 :], arguments[at + 1]

@@ -1,0 +1,44 @@
+"""The whole chain in minutes on a CPU: handwritten digits that come with scikit-learn, nothing downloaded."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+from advrush import config as configs
+from advrush.evaluation import EvaluateConfig, evaluate
+from advrush.progress import Display
+from advrush.report import write_report
+from advrush.searching import SearchConfig, derive, search
+from advrush.training import TrainConfig, train
+
+T = TypeVar("T")
+
+
+def demo(runs_dir: Path = Path("runs/demo"), *, device: str = "auto") -> Path:
+    """Search with L_lambda, derive, adversarially train the found network and a ResNet, attack both, write report.html.
+
+    Interrupted and called again it goes on where it was; called once more it returns at once. Returns the report.
+    """
+    screen = Display("demo")
+    options = {"runs_dir": runs_dir, "device": device}
+    screen.line("1/4  searching an architecture on 8x8 digits; L_lambda enters after the warm-up")
+    found = search(_recipe("search", "demo", SearchConfig), **options)
+    genotype = derive(found)
+    screen.line("2/4  adversarially training the network that was found")
+    ours = _recipe("train", "demo-network", TrainConfig, arch=genotype.to_json())
+    trained = [train(ours, **options)]
+    screen.line("3/4  adversarially training a ResNet of similar size")
+    trained.append(train(_recipe("train", "demo-resnet", TrainConfig), **options))
+    screen.line("4/4  attacking both")
+    attack = _recipe("evaluate", "demo", EvaluateConfig)
+    tested = [evaluate(run.path, attack, **options) for run in trained]
+    paths = [run.path for run in (found, *trained, *tested)]
+    return write_report(runs_dir / "report.html", title="AdvRush in minutes: handwritten digits", runs=paths)
+
+
+def _recipe(stage: str, name: str, cls: type[T], **values: str) -> T:
+    path = Path(str(resources.files("advrush"))) / "recipes" / stage / f"{name}.toml"
+    config = configs.load(cls, path)
+    return configs.from_dict(cls, {**configs.to_dict(config), **values})

@@ -1,0 +1,188 @@
+"""The bilevel loop: determinism, kill and resume, cache hits, split, several processes, errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from advrush.data import DataConfig, split_half
+from advrush.errors import ConfigError, RunError
+from advrush.run import Run
+from advrush.searching import AlphaStep, Batch, CurvatureConfig, Darts, SearchConfig, derive, search
+from advrush.searching.config import Deviations
+from advrush.searching.loop import clip_
+from advrush.searching.monitor import skip_warning
+
+TINY = SearchConfig(
+    name="tiny",
+    data=DataConfig(dataset="digits", train_examples=128),
+    channels=2,
+    layers=3,
+    epochs=3,
+    warmup_epochs=2,
+    batch_size=16,
+    crop=1,
+    flip=False,
+    curvature=CurvatureConfig(measure_every=2),
+)
+
+
+def timeless(run: Run) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in run.metrics()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return search(TINY, runs_dir=tmp_path_factory.mktemp("runs"), device="cpu", display=False)
+
+
+def test_run_directory_holds_what_a_search_found(undisturbed: Run) -> None:
+    rows, genotype = undisturbed.metrics(), derive(undisturbed)
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert [row["phase"] for row in rows] == ["warmup", "warmup", "objective"]
+    assert all(row["curvature"] > 0 for row in rows)
+    assert json.loads((undisturbed.path / "genotype.json").read_text()) == genotype.to_dict() == rows[-1]["genotype"]
+    alphas = undisturbed.load_tensors("alphas/epoch-002.safetensors")
+    assert {kind: tuple(alpha.shape) for kind, alpha in alphas.items()} == {"normal": (14, 8), "reduce": (14, 8)}
+    assert rows[0]["loss_train"] > rows[-1]["loss_train"]
+
+
+def test_same_seed_gives_the_same_metrics_and_another_does_not(undisturbed: Run, tmp_path: Path) -> None:
+    again = search(TINY, runs_dir=tmp_path, device="cpu", display=False)
+    other = search(replace(TINY, seed=1), runs_dir=tmp_path, device="cpu", display=False)
+    assert timeless(again) == timeless(undisturbed)
+    assert timeless(other) != timeless(undisturbed)
+
+
+def test_finished_run_is_a_cache_hit(undisturbed: Run) -> None:
+    before = (undisturbed.path / "result.json").stat().st_mtime_ns
+    again = search(TINY, runs_dir=undisturbed.path.parents[1], device="cpu", display=False)
+    assert again.path == undisturbed.path
+    assert (again.path / "result.json").stat().st_mtime_ns == before
+
+
+def test_killed_in_mid_epoch_and_resumed_equals_one_left_alone(undisturbed: Run, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]);"
+        "from test_searching_loop import TINY; from advrush.searching import search; import torch;"
+        "torch.set_num_threads(1); search(TINY, runs_dir=Path(sys.argv[1]), device='cpu', display=False)"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+    process = subprocess.Popen(arguments)
+    path = tmp_path / "search" / undisturbed.path.name
+    deadline = time.monotonic() + 120
+    while not (path / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (path / "result.json").exists(), "the search ended before it could be killed"
+    subprocess.run(arguments, check=True)
+    resumed = Run.at(path)
+    assert timeless(resumed) == timeless(undisturbed)
+    assert derive(resumed) == derive(undisturbed)
+
+
+def test_halves_are_even_and_disjoint() -> None:
+    train = TINY.data.load(None).train
+    first, second = split_half(train, seed=0)
+    assert len(first) == len(second) == 64
+    rows = {tuple(image.flatten().tolist()) for image in first.images}
+    assert len(rows | {tuple(image.flatten().tolist()) for image in second.images}) == len(
+        {tuple(image.flatten().tolist()) for image in train.images}
+    )
+
+
+def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
+    config = replace(TINY, dtype="float64", epochs=2, warmup_epochs=1)
+    one = search(config, runs_dir=tmp_path / "one", device="cpu", display=False)
+    code = (
+        "import sys; from pathlib import Path; from dataclasses import replace; sys.path.insert(0, sys.argv[2]);"
+        "from test_searching_loop import TINY; from advrush.searching import search; import torch;"
+        "torch.set_num_threads(1);"
+        "search(replace(TINY, dtype='float64', epochs=2, warmup_epochs=1), runs_dir=Path(sys.argv[1]), device='cpu',"
+        " display=False)"
+    )
+    script = tmp_path / "two.py"
+    script.write_text(code.replace(";", "\n"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    subprocess.run(
+        [*command, str(tmp_path / "two"), str(Path(__file__).parent)],
+        check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240,
+    )  # fmt: skip
+    two = Run.at(tmp_path / "two" / "search" / one.path.name)
+    assert derive(two) == derive(one)
+    for epoch in range(2):
+        name = f"alphas/epoch-{epoch:03d}.safetensors"
+        a, b = one.load_tensors(name), two.load_tensors(name)
+        for kind, alpha in a.items():
+            torch.testing.assert_close(b[kind], alpha, rtol=0, atol=1e-12)
+    state_one, state_two = one.load_state(writer=False), two.load_state(writer=False)
+    assert state_one is not None
+    assert state_two is not None
+    for name, tensor in state_one["supernet"].items():
+        torch.testing.assert_close(state_two["supernet"][name], tensor, rtol=1e-8, atol=1e-10)
+
+
+class _Poisoned(Darts):
+    """A validation loss that is not a number from the second epoch on."""
+
+    def alpha_step(self, supernet: Any, batch: Batch) -> AlphaStep:
+        return replace(super().alpha_step(supernet, batch), loss=torch.tensor(float("nan")))
+
+
+def test_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"epoch 3, step 1; last good checkpoint: .*last\.pt"):
+        search(TINY, runs_dir=tmp_path, device="cpu", display=False, objective=_Poisoned())
+
+
+def test_batch_larger_than_half_of_the_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size: got 65; expected at most 64"):
+        search(replace(TINY, batch_size=65), runs_dir=tmp_path, device="cpu", display=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("layers", 2), ("epochs", 0), ("batch_size", 0), ("space", "dart"), ("warmup_epochs", -1)]
+)
+def test_values_out_of_range_are_named(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{field}: got {value!r}; expected"):
+        replace(TINY, **{field: value})
+
+
+def test_authors_fidelity_turns_every_deviation_on() -> None:
+    names = list(Deviations.__dataclass_fields__)
+    assert len(names) == 4
+    assert not any(TINY.departs(name) for name in names)
+    assert all(replace(TINY, fidelity="authors").departs(name) for name in names)
+    for name in names:
+        single = replace(TINY, deviations=Deviations(**{name: True}))
+        assert [single.departs(other) for other in names] == [other == name for other in names]
+
+
+def test_authors_fidelity_runs(tmp_path: Path) -> None:
+    config = replace(TINY, fidelity="authors", epochs=2, warmup_epochs=1)
+    rows = search(config, runs_dir=tmp_path, device="cpu", display=False).metrics()
+    assert len(rows) == 2
+
+
+def test_clip_bounds_the_common_norm() -> None:
+    gradients = [torch.full((3,), 4.0), torch.full((4,), 3.0)]
+    clip_(gradients, 5.0)
+    assert torch.cat(gradients).norm().item() == pytest.approx(5.0, rel=1e-5)
+    small = [torch.ones(4)]
+    clip_(small, 5.0)
+    assert torch.equal(small[0], torch.ones(4))
+
+
+def test_skip_warning_names_the_cell() -> None:
+    row = {"skips": {"normal": 5, "reduce": 2}, "edges": {"normal": 8, "reduce": 8}}
+    assert "5 of the 8 edges of the normal cell" in (skip_warning(row) or "")
+    assert skip_warning({"skips": {"normal": 4}, "edges": {"normal": 8}}) is None
