@@ -79,8 +79,8 @@ def build(
         )
     assert isinstance(arch, str)
     name = canonical(arch)
-    check(layers is None, f"layers of {name}", layers, "none: its depth is fixed")
     if name == "robnet_free":
+        check(layers in (None, 20), "layers of robnet_free", layers, "20, for each of which it has a cell")
         return robnet(
             name,
             num_classes=num_classes,
@@ -90,6 +90,7 @@ def build(
             auxiliary=auxiliary,
             drop_path=drop_path,
         )
+    check(layers is None, f"layers of {name}", layers, "none: its depth is fixed")
     check(not auxiliary, f"auxiliary of {name}", auxiliary, "False: it has no auxiliary head")
     check(drop_path == 0, f"drop_path of {name}", drop_path, "0: it has no paths to drop")
     if name == "resnet18":

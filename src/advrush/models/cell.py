@@ -65,8 +65,9 @@ class Cell(nn.Module):
 def drop(x: Tensor, probability: float) -> Tensor:
     """Set whole examples of (N, C, H, W) to zero with `probability`; scale the others to keep the mean."""
     keep = 1.0 - probability
-    mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
-    return x * (mask / keep)
+    # Not bernoulli_(keep): torch.compile would take each epoch's probability as a constant and compile anew.
+    mask = torch.rand((x.shape[0], 1, 1, 1), device=x.device) < keep
+    return x * (mask / keep).to(x.dtype)
 
 
 def _incoming(graph: CellGraph, target: int) -> tuple[int, ...]:

@@ -67,7 +67,7 @@ class ResNet(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A dense layer: 1 x 1 then 3 x 3 convolution, each after norm and ReLU; its channels precede the input's."""
+    """A dense layer: 1 x 1 then 3 x 3 convolution, each after norm and ReLU; its maps precede x's."""
 
     def __init__(self, channels_in: int, growth: int) -> None:
         super().__init__()

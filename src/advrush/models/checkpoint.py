@@ -1,0 +1,106 @@
+"""Weights that researchers have: checkpoints in the layout of the published DARTS and AdvRush code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from advrush.models.errors import ModelError
+
+ENTRIES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
+"""Where a checkpoint may keep its weights, besides its top level."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""Prefixes that DataParallel and torch.compile put before a name."""
+AUXILIARY = "auxiliary_head."
+COUNTER = ".num_batches_tracked"
+LISTED = 12
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read the weights of a .pth.tar, .pth, .pt or .safetensors file, wrapper prefixes removed.
+
+    Nothing but tensors and plain values is unpickled (`weights_only=True`). Raises ModelError for a file that
+    is absent, damaged, holds other objects, or holds no weights.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except pickle.UnpicklingError as error:
+        if (culprit := _culprit(error)) is None:
+            raise ModelError(f"{path}: not a checkpoint, or damaged") from None
+        raise ModelError(
+            f"{path}: refused, since it holds more than tensors and plain values: {culprit}. "
+            "Where you trust the file, load it yourself and save its state dict alone."
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from None
+    return {_bare(name): tensor for name, tensor in _weights(path, content).items()}
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Copy `state` into `model` by name; return the names left out: an auxiliary head that the model lacks.
+
+    Counters of batches that old files lack stay as they are. Raises ModelError that lists every missing or
+    unknown name and every differing shape; the model is then unchanged.
+    """
+    own = model.state_dict()
+    dropped = () if any(AUXILIARY in name for name in own) else _starting(state, AUXILIARY)
+    given = {name: tensor for name, tensor in state.items() if name not in dropped}
+    missing = [name for name in own if name not in given and not name.endswith(COUNTER)]
+    unknown = [name for name in given if name not in own]
+    shapes = [
+        f"{name} {tuple(tensor.shape)}, expected {tuple(own[name].shape)}"
+        for name, tensor in given.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    problems = [("missing", missing), ("unknown", unknown), ("of another shape", shapes)]
+    if any(names for _, names in problems):
+        lines = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in problems if names]
+        raise ModelError("weights do not fit the network\n  " + "\n  ".join(lines))
+    model.load_state_dict(given, strict=False)
+    return dropped
+
+
+def _weights(path: Path, content: Any) -> dict[str, Tensor]:
+    candidates = [content.get(entry) for entry in ENTRIES] if isinstance(content, Mapping) else []
+    for candidate in [*candidates, content]:
+        if isinstance(candidate, Mapping) and candidate and _is_state(candidate):
+            return dict(candidate)
+    found = [str(key) for key in content] if isinstance(content, Mapping) else [type(content).__name__]
+    raise ModelError(f"{path}: holds no weights by name (found: {_listed(found) or 'nothing'})")
+
+
+def _is_state(candidate: Mapping[Any, Any]) -> bool:
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in candidate.items())
+
+
+def _bare(name: str) -> str:
+    while name.startswith(WRAPPERS):
+        name = name.split(".", 1)[1]
+    return name
+
+
+def _starting(state: Mapping[str, Tensor], prefix: str) -> tuple[str, ...]:
+    return tuple(name for name in state if name.startswith(prefix))
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _culprit(error: pickle.UnpicklingError) -> str | None:
+    """Return the name in a message such as "... GLOBAL argparse.Namespace was not ...", else None."""
+    words = str(error).split()
+    return words[words.index("GLOBAL") + 1] if "GLOBAL" in words[:-1] else None
