@@ -1,0 +1,52 @@
+"""The momentum iterative method (Dong et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from advrush.attacks.losses import ce
+from advrush.attacks.pgd import input_gradient
+from advrush.attacks.threat import Norm, per_example, threat_model
+from advrush.config import check
+from advrush.modes import evaluating, frozen
+
+
+@dataclass(frozen=True)
+class MIFGSM:
+    """Steps along the sign of a decaying sum of gradients, each scaled to mean absolute value 1; starts at x."""
+
+    eps: float = 0.031
+    """Radius of the ball, in [0, 1] pixel units."""
+    steps: int = 10
+    """Gradient steps, each of length eps / steps."""
+    decay: float = 1.0
+    """Weight of the past in the momentum."""
+    norm: Norm = "Linf"
+    """Norm of the ball."""
+    seed: int = 0
+    """Without effect: there is nothing random in it."""
+
+    def __post_init__(self) -> None:
+        threat_model(self.norm, self.eps)
+        check(self.steps >= 1, "steps", self.steps, "a whole number >= 1")
+        check(self.decay >= 0, "decay", self.decay, "a number >= 0")
+
+    @property
+    def name(self) -> str:
+        """Name for tables and files."""
+        return f"mifgsm{self.steps}"
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Return adversarial examples (N, C, H, W)."""
+        threat = threat_model(self.norm, self.eps)
+        x_adv, momentum = x.detach(), torch.zeros_like(x)
+        with evaluating(model), frozen(model):
+            for _ in range(self.steps):
+                gradient = input_gradient(model, x_adv, y, loss=ce)
+                scale = per_example(gradient.flatten(1).abs().mean(dim=1), x).clamp_min(1e-20)
+                momentum = self.decay * momentum + gradient / scale
+                x_adv = threat.project(x_adv + self.eps / self.steps * threat.direction(momentum), x)
+        return x_adv

@@ -1,0 +1,155 @@
+"""Projected gradient descent (Madry et al. 2018), and its one-step ancestor FGSM (Goodfellow et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from advrush.attacks.attack import seeded
+from advrush.attacks.losses import LOSSES
+from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
+from advrush.config import check
+from advrush.modes import evaluating, frozen
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def input_gradient(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss) -> Tensor:
+    """Return the gradient of each example's own loss with respect to it, asked of nothing else."""
+    x = x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        total = loss(model(x), y).sum()
+    return torch.autograd.grad(total, x)[0]
+
+
+def ascend(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    start: Tensor,
+    steps: int,
+    step_size: float,
+    threat: ThreatModel,
+    loss: Loss,
+) -> Tensor:
+    """Return the last iterate of projected steepest ascent from `start`.
+
+    The bare loop: the model is used in the mode and with the flags that it has, nothing waits for the device.
+    """
+    x_adv = start
+    for _ in range(steps):
+        gradient = input_gradient(model, x_adv, y, loss=loss)
+        x_adv = threat.project(x_adv.detach() + step_size * threat.direction(gradient), x)
+    return x_adv.detach()
+
+
+@dataclass(frozen=True)
+class FGSM:
+    """One step of length eps along the gradient's sign (L2: along the gradient)."""
+
+    eps: float = 0.031
+    """Radius of the ball, in [0, 1] pixel units."""
+    norm: Norm = "Linf"
+    """Norm of the ball."""
+    seed: int = 0
+    """Without effect: there is nothing random in it."""
+
+    def __post_init__(self) -> None:
+        threat_model(self.norm, self.eps)
+
+    @property
+    def name(self) -> str:
+        """Name for tables and files."""
+        return "fgsm"
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Return adversarial examples (N, C, H, W)."""
+        return self.perturb(model, x, y)
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return adversarial examples; `generator` is there for likeness with `PGD.perturb`."""
+        threat = threat_model(self.norm, self.eps)
+        with evaluating(model), frozen(model):
+            return ascend(model, x, y, start=x, steps=1, step_size=self.eps, threat=threat, loss=LOSSES["ce"])
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Steps of fixed length along the gradient's sign, projected to the ball; the last iterate counts.
+
+    With restarts, an example keeps the first restart that broke it, and later ones attack only the others.
+    """
+
+    eps: float = 0.031
+    """Radius of the ball, in [0, 1] pixel units."""
+    steps: int = 20
+    """Gradient steps."""
+    step_size: float = 0.01
+    """Length of a step, in pixel units."""
+    restarts: int = 1
+    """Random starts."""
+    start: Literal["uniform", "normal", "none"] = "uniform"
+    """Start anywhere in the ball, at x + 0.001 N(0, 1) (adversarial training), or at x."""
+    loss: Literal["ce", "margin", "dlr"] = "ce"
+    """Cross-entropy, the margin of Carlini and Wagner, or the difference-of-logits ratio."""
+    norm: Norm = "Linf"
+    """Norm of the ball."""
+    seed: int = 0
+    """Seed of the random starts."""
+
+    def __post_init__(self) -> None:
+        threat_model(self.norm, self.eps)
+        check(self.steps >= 1, "steps", self.steps, "a whole number >= 1")
+        check(self.step_size > 0, "step_size", self.step_size, "a number > 0, such as 0.01")
+        check(self.restarts >= 1, "restarts", self.restarts, "a whole number >= 1")
+        check(self.start in ("uniform", "normal", "none"), "start", self.start, "uniform, normal or none")
+        check(self.loss in LOSSES, "loss", self.loss, " or ".join(LOSSES))
+
+    @property
+    def name(self) -> str:
+        """Name for tables and files: pgd20, cw20 (margin), pgd_dlr20, pgd20x5 (restarts)."""
+        kind = {"ce": "pgd", "margin": "cw", "dlr": "pgd_dlr"}[self.loss]
+        return f"{kind}{self.steps}" + (f"x{self.restarts}" if self.restarts > 1 else "")
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Return adversarial examples (N, C, H, W) from the starts that `seed` gives."""
+        return self.perturb(model, x, y, generator=seeded(self.seed))
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return adversarial examples from the starts that `generator` (by default one of `seed`) gives."""
+        source = generator or seeded(self.seed)
+        with evaluating(model), frozen(model):
+            x_adv = self._once(model, x, y, source)
+            for _ in range(self.restarts - 1):
+                with torch.no_grad():
+                    broken = model(x_adv).argmax(dim=1) != y
+                x_adv = torch.where(per_example(broken, x), x_adv, self._once(model, x, y, source))
+        return x_adv
+
+    def _once(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        threat = threat_model(self.norm, self.eps)
+        start = x
+        if self.start == "uniform":
+            start = threat.uniform(x, threat.sample(tuple(x.shape), generator)).clamp(0.0, 1.0)
+        elif self.start == "normal":
+            noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+            start = threat.project(x + 0.001 * noise, x)
+        return ascend(
+            model,
+            x,
+            y,
+            start=start,
+            steps=self.steps,
+            step_size=self.step_size,
+            threat=threat,
+            loss=LOSSES[self.loss],
+        )

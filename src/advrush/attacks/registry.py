@@ -1,0 +1,75 @@
+"""Attacks by name, as the command line and configurations spell them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from advrush.attacks.attack import Attack
+from advrush.attacks.mifgsm import MIFGSM
+from advrush.attacks.pgd import FGSM, PGD
+from advrush.attacks.threat import ThreatModel
+from advrush.config import did_you_mean
+from advrush.errors import ConfigError
+
+STEP_FRACTION = 3.1
+"""PGD's step is eps / 3.1: the paper's 0.01 at its eps 0.031."""
+
+Maker = Callable[[ThreatModel, int, int, int], Attack]
+
+
+def _pgd(loss: str) -> Maker:
+    def make(threat: ThreatModel, seed: int, steps: int, restarts: int) -> Attack:
+        return PGD(
+            eps=threat.eps,
+            steps=steps or 20,
+            step_size=round(threat.eps / STEP_FRACTION, 12),
+            restarts=restarts,
+            loss=loss,  # type: ignore[arg-type]
+            norm=threat.norm,
+            seed=seed,
+        )
+
+    return make
+
+
+MAKERS: dict[str, Maker] = {
+    "fgsm": lambda threat, seed, steps, restarts: FGSM(threat.eps, threat.norm, seed),
+    "mifgsm": lambda threat, seed, steps, restarts: MIFGSM(
+        threat.eps, steps or 10, norm=threat.norm, seed=seed
+    ),
+    "pgd": _pgd("ce"),
+    "cw": _pgd("margin"),
+    "pgd_dlr": _pgd("dlr"),
+}
+EXAMPLES = ("pgd20", "pgd100", "cw20", "pgd20x5", "mifgsm10")
+
+
+def parse_attacks(names: str | Sequence[str], threat: ThreatModel, *, seed: int = 0) -> tuple[Attack, ...]:
+    """Return the attacks that `names` ("fgsm,pgd20,pgd100x5", or a sequence of such words) lists.
+
+    A word is a name of `MAKERS`, for the iterative ones followed by the number of steps and, after an x, of
+    restarts; `-` and `_` are the same, so are capitals. Raises ConfigError with a suggestion for an unknown one.
+    """
+    words = (
+        names.split(",") if isinstance(names, str) else [part for name in names for part in name.split(",")]
+    )
+    attacks = tuple(_parse(word.strip(), threat, seed) for word in words if word.strip())
+    if not attacks:
+        raise ConfigError(f"attacks: got {names!r}; expected names such as {', '.join(EXAMPLES)}")
+    return attacks
+
+
+def _parse(word: str, threat: ThreatModel, seed: int) -> Attack:
+    name = word.lower().replace("-", "_")
+    if name in MAKERS:
+        return MAKERS[name](threat, seed, 0, 1)
+    match = re.fullmatch(r"(pgd_dlr|pgd|cw|mifgsm)_?(\d+)(?:x(\d+))?", name)
+    if match is None:
+        hint = (
+            did_you_mean(name, [*MAKERS, *EXAMPLES])
+            or f"; known: {', '.join(MAKERS)}, with steps such as pgd20"
+        )
+        raise ConfigError(f"attacks: unknown attack '{word}'{hint}")
+    kind, steps, restarts = match.groups()
+    return MAKERS[kind](threat, seed, int(steps), int(restarts or 1))

@@ -1,0 +1,132 @@
+"""Threat models: the ball around an example in which an adversary may move."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from advrush.config import check
+
+Norm = Literal["Linf", "L2"]
+TINY = 1e-12
+
+
+def per_example(values: Tensor, like: Tensor) -> Tensor:
+    """Return `values` (N,) shaped to broadcast over `like` (N, ...)."""
+    return values.view(-1, *[1] * (like.dim() - 1))
+
+
+@dataclass(frozen=True)
+class ThreatModel(ABC):
+    """All images in [0, 1] within `eps` of the original; `eps` in pixel units, where 1 is white."""
+
+    eps: float
+    """Radius of the ball."""
+
+    def __post_init__(self) -> None:
+        check(self.eps > 0, "eps", self.eps, "a number > 0, such as 0.031")
+
+    @property
+    @abstractmethod
+    def norm(self) -> Norm:
+        """Name of the norm."""
+
+    @abstractmethod
+    def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """Return `x_adv` moved into the ball around `x` and into [0, 1]."""
+
+    @abstractmethod
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return the unit step of steepest ascent."""
+
+    @abstractmethod
+    def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return `x` moved by `noise` (from `sample`) into the ball, not yet clipped to [0, 1]."""
+
+    @abstractmethod
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return the raw random numbers that `uniform` takes, on the generator's device."""
+
+    @abstractmethod
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the norm (N,) of each example's difference."""
+
+
+@dataclass(frozen=True)
+class Linf(ThreatModel):
+    """Each channel of each pixel moves by at most `eps`."""
+
+    @property
+    def norm(self) -> Norm:
+        """Name of the norm."""
+        return "Linf"
+
+    def __str__(self) -> str:
+        return f"Linf, eps {self.eps:g} ({self.eps * 255:.1f}/255)"
+
+    def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """Return `x_adv` clipped to x ± eps and [0, 1]."""
+        return torch.minimum(torch.maximum(x_adv, x - self.eps), x + self.eps).clamp(0.0, 1.0)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return the gradient's sign."""
+        return gradient.sign()
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return uniform numbers in [0, 1)."""
+        return torch.rand(shape, generator=generator, device=generator.device)
+
+    def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return a point drawn evenly from the cube around `x`."""
+        return x + self.eps * (2 * noise.to(x) - 1)
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the largest absolute difference (N,)."""
+        return (a - b).flatten(1).abs().amax(dim=1)
+
+
+@dataclass(frozen=True)
+class L2(ThreatModel):
+    """The Euclidean distance of the whole image is at most `eps`."""
+
+    @property
+    def norm(self) -> Norm:
+        """Name of the norm."""
+        return "L2"
+
+    def __str__(self) -> str:
+        return f"L2, eps {self.eps:g} ({self.eps * 255:.1f}/255)"
+
+    def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """Return `x_adv` scaled back to the ball and clipped to [0, 1]."""
+        delta = x_adv - x
+        length = per_example(torch.linalg.vector_norm(delta.flatten(1), dim=1), x)
+        return (x + delta * (self.eps / length.clamp_min(TINY)).clamp_max(1.0)).clamp(0.0, 1.0)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return the gradient over its length."""
+        return gradient / per_example(
+            torch.linalg.vector_norm(gradient.flatten(1), dim=1), gradient
+        ).clamp_min(TINY)
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return normal numbers."""
+        return torch.randn(shape, generator=generator, device=generator.device)
+
+    def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return a point on the sphere around `x`, where the strongest starts lie."""
+        return x + self.eps * self.direction(noise.to(x))
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the Euclidean distance (N,)."""
+        return torch.linalg.vector_norm((a - b).flatten(1), dim=1)
+
+
+def threat_model(norm: Norm, eps: float) -> ThreatModel:
+    """Return the threat model of a norm's name; ConfigError for another name."""
+    check(norm in ("Linf", "L2"), "norm", norm, "Linf or L2")
+    return Linf(eps) if norm == "Linf" else L2(eps)
