@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from torch import nn
 
@@ -65,37 +66,26 @@ def build(
     (JSON or DARTS). `channels` and `layers` default to the published ones: 36 and 20 for cells.
     Raises ConfigError for an unknown name or an option that the architecture lacks, GenotypeError for a text.
     """
+    common: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_channels}
+    cells: dict[str, Any] = {
+        "image_size": image_size,
+        "auxiliary": auxiliary,
+        "drop_path": drop_path,
+        **common,
+    }
     genotype = arch if not isinstance(arch, str) else _genotype(arch)
     if genotype is not None:
-        return Network(
-            genotype,
-            36 if channels is None else channels,
-            20 if layers is None else layers,
-            num_classes=num_classes,
-            image_size=image_size,
-            in_channels=in_channels,
-            auxiliary=auxiliary,
-            drop_path=drop_path,
-        )
-    assert isinstance(arch, str)
-    name = canonical(arch)
+        return Network(genotype, _or(channels, 36), _or(layers, 20), **cells)
+    name = canonical(str(arch))
     if name == "robnet_free":
         check(layers in (None, 20), "layers of robnet_free", layers, "20, for each of which it has a cell")
-        return robnet(
-            name,
-            num_classes=num_classes,
-            image_size=image_size,
-            in_channels=in_channels,
-            channels=36 if channels is None else channels,
-            auxiliary=auxiliary,
-            drop_path=drop_path,
-        )
+        return robnet(name, channels=_or(channels, 36), **cells)
     check(layers is None, f"layers of {name}", layers, "none: its depth is fixed")
     check(not auxiliary, f"auxiliary of {name}", auxiliary, "False: it has no auxiliary head")
     check(drop_path == 0, f"drop_path of {name}", drop_path, "0: it has no paths to drop")
     if name == "resnet18":
-        return ResNet((2, 2, 2, 2), channels or 64, num_classes, in_channels=in_channels)
-    return DenseNet((6, 12, 24, 16), channels or 32, num_classes, in_channels=in_channels)
+        return ResNet((2, 2, 2, 2), _or(channels, 64), **common)
+    return DenseNet((6, 12, 24, 16), _or(channels, 32), **common)
 
 
 def canonical(name: str) -> str:
@@ -120,12 +110,16 @@ def display_name(arch: str | Architecture) -> str:
     return "genotype"
 
 
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _text(arch: str) -> Genotype | None:
-    return parse(arch) if "(" in arch or "{" in arch else None
+    return parse(arch) if any(mark in arch for mark in ("Genotype(", "{", "=")) else None
 
 
 def _genotype(arch: str) -> Genotype | None:
