@@ -1,0 +1,19 @@
+"""Reports of runs: cells, curves and tables in one self-contained page, and the same in short on a terminal."""
+
+from advrush.report.cells import draw_cell
+from advrush.report.html import write_report
+from advrush.report.records import Record, find_records
+from advrush.report.sections import Section
+from advrush.report.terminal import genotype_text, list_runs, run_text, show
+
+__all__ = [
+    "Record",
+    "Section",
+    "draw_cell",
+    "find_records",
+    "genotype_text",
+    "list_runs",
+    "run_text",
+    "show",
+    "write_report",
+]

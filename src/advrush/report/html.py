@@ -1,0 +1,64 @@
+"""One self-contained page of finished or unfinished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from advrush.report.figures import attack_label
+from advrush.report.palette import kind_label
+from advrush.report.records import Record
+from advrush.report.sections import Section, accuracy_tables, compose
+from advrush.report.summary import progress, sentences
+from advrush.report.svg import subscripts
+from advrush.run import write_atomically
+
+
+def write_report(
+    path: Path | str, *, title: str, runs: Sequence[Path | str] = (), sections: Sequence[Section] = ()
+) -> Path:
+    """Write `path`, one HTML file that asks nothing of any network, and return it.
+
+    Args:
+        path: where the page goes; its folder is made if it is not there.
+        title: the page's heading.
+        runs: run directories of the stages search, train and evaluate; each gives what it has.
+        sections: further sections, put behind those of the runs.
+
+    Raises RunError if one of `runs` is no run directory or a file of it is damaged.
+    """
+    environment = _environment()
+
+    def render(template: str, **values: Any) -> Markup:
+        return Markup(environment.get_template(template).render(**values))
+
+    records = [Record.read(run) for run in runs]
+    body = [*(compose(records, render) if records else ()), *sections]
+    lines = [subscripts_in_text(line) for line in sentences(records)]
+    style, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
+    page = render(
+        "report.html.j2", title=title, lines=lines, tables=accuracy_tables(records), sections=body, style=Markup(style)
+    )
+    write_atomically(Path(path), str(page).strip() + "\n")
+    return Path(path)
+
+
+def subscripts_in_text(line: str) -> Markup:
+    """Escape a sentence and lower the index of L_val and L_λ."""
+    text = Markup.escape(line)
+    for index in ("val", "λ"):
+        text = text.replace(f"L_{index}", Markup(f"<i>L</i><sub>{index}</sub>"))
+    return text
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("advrush.report"), autoescape=lambda name: name is None or not name.endswith(".css"),
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"kind": kind_label, "attack": attack_label, "progress": progress, "sub": subscripts}
+    return environment

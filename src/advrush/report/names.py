@@ -1,0 +1,87 @@
+"""Names of models for people, from the runs that made them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from advrush.errors import AdvrushError
+from advrush.models.build import display_name
+from advrush.report.records import Record
+from advrush.space import Architecture
+
+
+def model_names(runs: Sequence[Record], records: Sequence[Record]) -> dict[Path, str]:
+    """Return a name for each run (a training, an evaluation or a search) that no other of them has.
+
+    A training goes by its name and architecture, an evaluation by that of the training that it attacks; the digest
+    is added where two would be alike.
+    """
+    plain = {record.path: _name(record, records) for record in runs}
+    count = Counter(plain.values())
+    return {
+        record.path: plain[record.path] if count[plain[record.path]] == 1 else f"{plain[record.path]} {record.digest}"
+        for record in runs
+    }
+
+
+def architecture_name(arch: str, records: Sequence[Record]) -> str:
+    """Return an architecture's published name, or which search of the report found it."""
+    try:
+        name = display_name(arch)
+    except AdvrushError:
+        return arch if len(arch) <= 40 else "own architecture"
+    if name != "genotype":
+        return name
+    for record in records:
+        genotype = record.genotype() if record.stage == "search" else None
+        if genotype is not None and _same(arch, genotype, record):
+            return f"found by {record.name}"
+    return "own genotype"
+
+
+def seed_names(searches: Sequence[Record]) -> dict[Path, str]:
+    """Return short names of searches: by seed where nothing else of the names differs."""
+    names = Counter(record.name for record in searches)
+    seeds = Counter((record.name, record.config.get("seed")) for record in searches)
+    result = {}
+    for record in searches:
+        seed = record.config.get("seed")
+        if names[record.name] == 1:
+            result[record.path] = record.name
+        elif seeds[record.name, seed] == 1:
+            result[record.path] = f"{record.name}, seed {seed}"
+        else:
+            result[record.path] = f"{record.name} {record.digest}"
+    return result
+
+
+def _same(arch: str, genotype: Architecture, record: Record) -> bool:
+    try:
+        return record.space is not None and record.space.parse(arch) == genotype
+    except AdvrushError:
+        return False
+
+
+def _name(record: Record, records: Sequence[Record]) -> str:
+    if record.stage == "train":
+        arch = record.config.get("arch")
+        return f"{record.name} ({architecture_name(arch, records)})" if isinstance(arch, str) else record.name
+    if record.stage == "evaluate":
+        model = str((record.result or record.config).get("model") or record.name)
+        training = trained_by(record, records)
+        return _name(training, records) if training else model
+    return record.name
+
+
+def trained_by(evaluation: Record, records: Sequence[Record]) -> Record | None:
+    """Return the training whose network was evaluated: among the report's runs, else beside the evaluation."""
+    model = str((evaluation.result or evaluation.config).get("model", ""))
+    for record in records:
+        if record.label == model:
+            return record
+    beside = evaluation.path.resolve().parent.parent / model
+    if model.startswith("train/") and model.count("/") == 1 and (beside / "config.toml").is_file():
+        return Record.read(beside)
+    return None

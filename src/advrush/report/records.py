@@ -1,0 +1,113 @@
+"""What a report reads of a run directory: plain values, never a model."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from advrush.errors import AdvrushError, RunError
+from advrush.run import Run
+from advrush.space import SPACES, Architecture, Space
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run directory as values: configuration, environment, metrics, result (None until it is done)."""
+
+    path: Path
+    stage: str
+    name: str
+    digest: str
+    config: Mapping[str, Any] = field(repr=False)
+    environment: Mapping[str, Any] = field(repr=False)
+    rows: tuple[Mapping[str, Any], ...] = field(repr=False)
+    result: Mapping[str, Any] | None = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Record:
+        """Read a run directory, finished or not. Raises RunError if it is none or a file of it is damaged."""
+        run = Run.at(Path(path))
+        try:
+            config = tomllib.loads((run.path / "config.toml").read_text(encoding="utf-8"))
+            environment = run.read_json("environment.json") if (run.path / "environment.json").is_file() else {}
+            result = run.result() if run.done else None
+        except ValueError as error:  # TOML and JSON errors are both ValueErrors
+            raise RunError(f"{path}: damaged run directory ({error})") from None
+        name, _, digest = run.path.resolve().name.rpartition("-")
+        return cls(run.path, run.stage, name, digest, config, environment, tuple(run.metrics()), result)
+
+    @property
+    def label(self) -> str:
+        """Return stage and directory name, as `train/small-0a1b2c3d`."""
+        return f"{self.stage}/{self.path.resolve().name}"
+
+    @property
+    def epochs(self) -> int | None:
+        """Return how many epochs the run is to have (None where it has none)."""
+        value = self.config.get("epochs")
+        return value if isinstance(value, int) else None
+
+    @property
+    def seconds(self) -> float:
+        """Return the time that the run has taken so far."""
+        if self.result and "seconds" in self.result:
+            return float(self.result["seconds"])
+        attacks = (self.result or {}).get("attacks", ())
+        return float(sum(row.get("seconds") or 0.0 for row in (*self.rows, *attacks)))
+
+    @property
+    def space(self) -> Space | None:
+        """Return the search space of a search."""
+        return SPACES.get(self.config.get("space", ""))
+
+    def genotype(self) -> Architecture | None:
+        """Return the architecture that a search found, or its last epoch's; None if the run has none."""
+        found = (self.result or {}).get("genotype") or (self.rows[-1].get("genotype") if self.rows else None)
+        if found is None or self.space is None:
+            return None
+        return self.space.parse(json.dumps(found))
+
+    def alphas(self) -> dict[str, Array] | None:
+        """Return the last epoch's raw alphas (edges, primitives) by cell kind."""
+        files = sorted((self.path / "alphas").glob("epoch-*.safetensors"))
+        return self.tensors(f"alphas/{files[-1].name}") if files else None
+
+    def tensors(self, name: str) -> dict[str, Array] | None:
+        """Return the arrays of a safetensors file, None if it is not there. Raises RunError if it is damaged."""
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"{path}: cannot be read ({error})") from None
+
+
+def find_records(runs_dir: Path | str) -> list[Record]:
+    """Read every run under a folder of runs, by stage and name; damaged ones are left out."""
+    order = {"search": 0, "train": 1, "evaluate": 2}
+    records = []
+    for config in sorted(Path(runs_dir).glob("*/*/config.toml")):
+        try:
+            records.append(Record.read(config.parent))
+        except AdvrushError:
+            continue
+    return sorted(records, key=lambda record: (order.get(record.stage, 9), record.stage, record.path.name))
+
+
+def softmax(array: Array) -> Array:
+    """Return the softmax over the last axis."""
+    shifted = np.exp(array - array.max(axis=-1, keepdims=True))
+    weights: Array = shifted / shifted.sum(axis=-1, keepdims=True)
+    return weights

@@ -1,0 +1,52 @@
+"""Small SVG documents as text, with colors that follow the page they are put in."""
+
+from __future__ import annotations
+
+from html import escape
+
+from markupsafe import Markup
+
+
+def element(tag: str, *children: str, **attributes: object) -> Markup:
+    """Return one SVG element; `_` in an attribute's name becomes `-`, `cls` is `class`, floats are rounded.
+
+    Children of type Markup are taken as they are, other text is escaped.
+    """
+    named = (("class" if key == "cls" else key.replace("_", "-"), value) for key, value in attributes.items())
+    written = "".join(f' {key}="{escape(number(value))}"' for key, value in named if value is not None)
+    inside = "".join(str(Markup.escape(child)) for child in children)
+    return Markup(f"<{tag}{written}>{inside}</{tag}>" if children else f"<{tag}{written}/>")
+
+
+def number(value: object) -> str:
+    """Return a short text of a number (two decimals at most); other values as they are."""
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".").replace("-0", "0", value > -0.005)
+    return str(value)
+
+
+def document(width: float, height: float, title: str, *children: str) -> Markup:
+    """Return a whole SVG: its own size, scalable, drawn in the text color of where it stands, titled for readers."""
+    return element(
+        "svg", element("title", title), *children,
+        xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {number(width)} {number(height)}",
+        width=width, height=height, role="img", aria_label=title, font_family="system-ui, sans-serif", fill="none",
+    )  # fmt: skip
+
+
+def text(x: float, y: float, content: str, *, size: float = 12, anchor: str = "middle", **attributes: object) -> Markup:
+    """Return text centered vertically on `y`; `a_b` in it shows b as a subscript of a."""
+    attributes.setdefault("fill", "currentColor")
+    return element(
+        "text", subscripts(content), x=x, y=y + 0.35 * size, font_size=size, text_anchor=anchor, **attributes
+    )
+
+
+def subscripts(content: str) -> Markup:
+    """Escape a text, with the part of its first word after `_` lowered and the rest raised back."""
+    head, mark, tail = content.partition("_")
+    if not mark:
+        return Markup.escape(content)
+    low, space, rest = tail.partition(" ")
+    lowered = element("tspan", low, dy="0.28em", font_size="78%")
+    return Markup.escape(head) + lowered + (element("tspan", space + rest, dy="-0.22em") if rest else Markup(""))

@@ -1,0 +1,151 @@
+"""Genotypes and runs on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from advrush.config import did_you_mean
+from advrush.errors import GenotypeError
+from advrush.report.cells import output_label
+from advrush.report.figures import attack_label
+from advrush.report.names import model_names
+from advrush.report.palette import kind_label, primitive_label, primitive_style, state_label
+from advrush.report.records import Record, find_records
+from advrush.report.summary import data_set
+from advrush.report.tables import accuracies, duration, format_count, percent
+from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
+
+HEAD = {"box": None, "pad_edge": False, "header_style": "bold"}
+
+
+def show(target: str, console: Console) -> None:
+    """Print a run directory, or a genotype by its published name, its file or its text.
+
+    Raises GenotypeError with a suggestion for an unknown name, RunError for a folder that is no run.
+    """
+    path = Path(target) if len(target) < 1024 and "(" not in target and "{" not in target else None
+    if path is not None and path.is_dir():
+        console.print(run_text(path))
+        return
+    console.print(genotype_text(read_genotype(target, path)))
+
+
+def read_genotype(target: str, path: Path | None) -> Architecture:
+    """Return the genotype that a published name, a file or a text tells; every search space is tried."""
+    by_name = {name.lower(): genotype for name, genotype in PUBLISHED.items()}
+    if target.lower() in by_name:
+        return by_name[target.lower()]
+    if path is not None and not path.is_file():
+        known = f"{did_you_mean(target, PUBLISHED)}; known: {', '.join(PUBLISHED)}"
+        raise GenotypeError(f"{target}: no run, no file and no published genotype{known}")
+    text = path.read_text(encoding="utf-8") if path else target
+    errors = []
+    for space in SPACES.values():
+        try:
+            return space.parse(text)
+        except GenotypeError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def genotype_text(source: Path | str | Architecture) -> RenderableType:
+    """Return the cells of a genotype, or of the one that a search run found, as tables.
+
+    A run without a genotype is shown by its main numbers.
+    """
+    if isinstance(source, Path | str):
+        genotype = Record.read(source).genotype()
+        return run_text(source) if genotype is None else genotype_text(genotype)
+    cells = source.cells().items()
+    return Group(*(Group(_cell(kind, graph), Text()) for kind, graph in cells))
+
+
+def run_text(path: Path | str) -> RenderableType:
+    """Return a run: what it is, how far it came, its main numbers and its cells."""
+    record = Record.read(path)
+    facts = Table(show_header=False, **HEAD)
+    facts.add_row("run", Text(str(record.path)))
+    facts.add_row("state", f"{state(record)}, {duration(record.seconds)}")
+    facts.add_row("data", data_set(record))
+    for name, value in numbers(record).items():
+        facts.add_row(name, value)
+    genotype = record.genotype()
+    return Group(facts, Text(), genotype_text(genotype)) if genotype else facts
+
+
+def list_runs(runs_dir: Path | str, console: Console) -> None:
+    """Print a table of all runs under a folder."""
+    records = find_records(runs_dir)
+    if not records:
+        console.print(f"no runs in {escape(str(runs_dir))}")
+        return
+    table = Table(**HEAD)
+    for name in ("stage", "name", "digest", "state", "numbers", "time", "changed"):
+        table.add_column(name, no_wrap=name not in ("numbers", "name"), overflow="fold")
+    names = model_names(records, records)
+    for record in records:
+        facts = "  ".join(f"{key} {value}" for key, value in numbers(record).items() if key != "parameters")
+        about = names[record.path] if record.stage == "evaluate" else record.name
+        table.add_row(
+            record.stage, Text(about), record.digest, state(record), Text(facts), duration(record.seconds), age(record)
+        )  # fmt: skip
+    console.print(table)
+
+
+def state(record: Record) -> str:
+    """Return "done", or how many epochs of an unfinished run are there."""
+    if record.result is not None:
+        return "done"
+    return f"epoch {len(record.rows)} of {record.epochs}" if record.epochs else "unfinished"
+
+
+def numbers(record: Record) -> Mapping[str, str]:
+    """Return a run's main numbers for people; accuracies in percent."""
+    last = {**(record.rows[-1] if record.rows else {}), **(record.result or {})}
+    if record.stage == "search":
+        found = {"L_val": last.get("loss_val"), "L_lambda": last.get("curvature")}
+        return {name: f"{value:.4g}" for name, value in found.items() if value is not None}
+    if record.stage == "evaluate":
+        values = accuracies(record.result) if record.result else {}
+        return {attack_label(name): f"{percent(acc)}%" for name, (acc, _, _) in values.items()}
+    shown = {"clean": last.get("clean_acc_val"), "robust": last.get("robust_acc_val")}
+    found_text = {name: f"{percent(value)}%" for name, value in shown.items() if value is not None}
+    return {"parameters": format_count(last.get("parameters")), **found_text}
+
+
+def age(record: Record) -> str:
+    """Return how long ago the run last wrote something."""
+    files = ("result.json", "metrics.jsonl", "last.pt", "config.toml")
+    changed = max((record.path / name).stat().st_mtime for name in files if (record.path / name).exists())
+    seconds = max(0.0, time.time() - changed)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{int(seconds)} s ago"
+
+
+def _cell(kind: str, graph: CellGraph) -> RenderableType:
+    """Return one cell: a row a node, its terms behind it, then the output and the counts."""
+    table = Table(show_header=False, **HEAD)
+    for state_ in range(graph.inputs, graph.inputs + graph.nodes):
+        terms = [edge for edge in graph.edges if edge.target == state_]
+        cells = []
+        for index, edge in enumerate(terms):
+            name = primitive_label(edge.primitive)
+            sign = "" if index == 0 else "+ "
+            of = f" of {state_label(edge.source, graph.inputs)}"
+            cells.append(Text.assemble(sign, (name, primitive_style(edge.primitive)), (of, "dim")))
+        table.add_row(f"node {state_label(state_, graph.inputs)} =", *cells)
+    counts = Counter(edge.primitive for edge in graph.edges)
+    parts = "  ".join(f"{primitive_label(name)} ({count})" for name, count in counts.most_common())
+    lines = [Text(f"output = {output_label(graph)}"), Text(parts, style="dim")]
+    return Group(Text(kind_label(kind), style="bold"), Padding(Group(table, *lines), (0, 0, 0, 2)))
