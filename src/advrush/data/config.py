@@ -1,0 +1,77 @@
+"""Which images: a data set's name and how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from advrush.config import check
+from advrush.data.dataset import Dataset, Split
+from advrush.data.load import load_dataset
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The images of a run. Where they lie is not part of it: that is `data_dir` of the call."""
+
+    dataset: str = "cifar10"
+    """digits, cifar10, cifar100, svhn, tiny_imagenet, or any other word for data of your own in data_dir."""
+    train_examples: int | None = None
+    """Use this many training images, the same share of each class (all unless given)."""
+    test_examples: int | None = None
+    """Use this many test images, the same share of each class (all unless given)."""
+    image_size: int | None = None
+    """Resize the images to this side in pixels (as they are unless given)."""
+    partial: bool = False
+    """Accept a canonical data set with other counts than the published ones (a sample of it)."""
+
+    def __post_init__(self) -> None:
+        check(bool(self.dataset), "data.dataset", self.dataset, "a name, such as cifar10")
+        for name in ("train_examples", "test_examples", "image_size"):
+            value = getattr(self, name)
+            check(value is None or value >= 1, f"data.{name}", value, "a whole number >= 1")
+
+    def load(self, data_dir: Path | str | None = None, cache_dir: Path | str | None = None) -> Dataset:
+        """Read the data set (decoded once, then from the cache); DataError says how to get it if it is not there."""
+        dataset = load_dataset(self.dataset, data_dir=data_dir, cache_dir=cache_dir, partial=self.partial)
+        train = _reduced(dataset.train, self.train_examples, "data.train_examples", dataset.num_classes)
+        test = _reduced(dataset.test, self.test_examples, "data.test_examples", dataset.num_classes)
+        dataset = replace(dataset, train=train, test=test)
+        return dataset if self.image_size is None else _resized(dataset, self.image_size)
+
+
+def _reduced(split: Split, count: int | None, field: str, classes: int) -> Split:
+    """Return `count` examples, the classes in equal shares, in their order."""
+    if count is None:
+        return split
+    check(count <= len(split), field, count, f"at most {len(split)}, the images there are")
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(split), generator=generator)
+    labels = split.labels[order]
+    rank = torch.zeros(len(order), dtype=torch.long)
+    for label in range(classes):
+        places = (labels == label).nonzero().flatten()
+        rank[places] = torch.arange(len(places))
+    by_rank = torch.argsort(rank, stable=True)
+    return split.subset(order[by_rank[:count]].sort().values)
+
+
+def _resized(dataset: Dataset, side: int) -> Dataset:
+    """Return the data set with images of side x side pixels (antialiased bilinear)."""
+
+    def resize(images: Tensor) -> Tensor:
+        pieces = [
+            interpolate(piece.float(), (side, side), mode="bilinear", antialias=True).round().clamp(0, 255).to(torch.uint8)
+            for piece in images.split(1000)
+        ]
+        return torch.cat(pieces)
+
+    def change(split: Split) -> Split:
+        return Split(resize(split.images), split.labels)
+
+    validation = None if dataset.validation is None else change(dataset.validation)
+    return replace(dataset, train=change(dataset.train), test=change(dataset.test), validation=validation)

@@ -1,0 +1,60 @@
+"""The data sets that are known by name: sizes (Table A4), statistics, where to get them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a data set before it is read."""
+
+    name: str
+    train: int
+    test: int
+    classes: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    hub: str
+    """Name on the Hugging Face hub."""
+    how: str
+    """How to get it, in one sentence."""
+    validation: int = 0
+
+
+_CIFAR = "the archive cifar-{0}-python.tar.gz or cifar-{0}-binary.tar.gz (packed or unpacked) from https://www.cs.toronto.edu/~kriz/cifar.html"
+
+KNOWN: Mapping[str, Known] = MappingProxyType(
+    {
+        known.name: known
+        for known in (
+            Known(
+                "cifar10", 50_000, 10_000, 10, 32,
+                (0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768),
+                "uoft-cs/cifar10", _CIFAR.format(10),
+            ),
+            Known(
+                "cifar100", 50_000, 10_000, 100, 32,
+                (0.50707519, 0.48654887, 0.44091785), (0.26733428, 0.25643846, 0.27615047),
+                "uoft-cs/cifar100", _CIFAR.format(100),
+            ),
+            Known(
+                "svhn", 73_257, 26_032, 10, 32,
+                (0.4376821, 0.4437697, 0.47280442), (0.19803012, 0.20101562, 0.19703614),
+                "ufldl-stanford/svhn",
+                "train_32x32.mat and test_32x32.mat from http://ufldl.stanford.edu/housenumbers",
+            ),
+            Known(
+                "tiny_imagenet", 100_000, 5_000, 200, 64,
+                (0.48024578, 0.44806987, 0.39754618), (0.27698641, 0.26906449, 0.28208191),
+                "zh-plus/tiny-imagenet",
+                "tiny-imagenet-200.zip (packed or unpacked) from http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                validation=5_000,
+            ),
+        )
+    }
+)  # fmt: skip
+"""The canonical data sets by name; `digits` comes with scikit-learn, any other name is one's own data."""
