@@ -35,6 +35,20 @@ TINY = SearchConfig(
 )
 
 
+TWO_PROCESSES = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+sys.path.insert(0, sys.argv[2])
+from test_searching_loop import TINY
+from advrush.searching import search
+torch.set_num_threads(1)
+config = replace(TINY, dtype="float64", epochs=2, warmup_epochs=1)
+search(config, runs_dir=Path(sys.argv[1]), device="cpu", display=False)
+"""
+
+
 def timeless(run: Run) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in run.metrics()]
 
@@ -104,15 +118,8 @@ def test_halves_are_even_and_disjoint() -> None:
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     config = replace(TINY, dtype="float64", epochs=2, warmup_epochs=1)
     one = search(config, runs_dir=tmp_path / "one", device="cpu", display=False)
-    code = (
-        "import sys; from pathlib import Path; from dataclasses import replace; sys.path.insert(0, sys.argv[2]);"
-        "from test_searching_loop import TINY; from advrush.searching import search; import torch;"
-        "torch.set_num_threads(1);"
-        "search(replace(TINY, dtype='float64', epochs=2, warmup_epochs=1), runs_dir=Path(sys.argv[1]), device='cpu',"
-        " display=False)"
-    )
     script = tmp_path / "two.py"
-    script.write_text(code.replace(";", "\n"))
+    script.write_text(TWO_PROCESSES)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     subprocess.run(
         [*command, str(tmp_path / "two"), str(Path(__file__).parent)],
