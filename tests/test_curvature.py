@@ -67,6 +67,7 @@ def test_small_step_agrees_with_the_dense_hessian() -> None:
     model, x, y = smooth_model(), torch.randn(3, 12).double(), torch.tensor([0, 1, 3])
     h, products = 1e-5, []
     for i in range(3):
+
         def loss(point: Tensor, i: int = i) -> Tensor:
             return nn.functional.cross_entropy(model(point[None]), y[i : i + 1])
 

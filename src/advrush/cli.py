@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}")
         return 2
     except KeyboardInterrupt:
-        Console(stderr=True).print("\ninterrupted: nothing that was finished is lost; the same command goes on from there")
+        Console(stderr=True).print(
+            "\ninterrupted: nothing that was finished is lost; the same command goes on from there"
+        )
         return 130
 
 
@@ -66,7 +68,9 @@ def _help() -> None:
     for name, summary in SUMMARIES.items():
         table.add_row(f"[bold]{name}[/]", escape(summary))
     console.print(table)
-    console.print("\nRecipes are [bold]paper[/], [bold]small[/], [bold]smoke[/] and others, or a TOML file of your own.")
+    console.print(
+        "\nRecipes are [bold]paper[/], [bold]small[/], [bold]smoke[/] and others, or a TOML file of your own."
+    )
     console.print("Every field of a recipe is an option: [bold]advrush search small --help[/] explains them.\n")
 
 

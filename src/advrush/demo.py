@@ -22,18 +22,17 @@ def demo(runs_dir: Path = Path("runs/demo"), *, device: str = "auto") -> Path:
     Interrupted and called again it goes on where it was; called once more it returns at once. Returns the report.
     """
     screen = Display("demo")
-    options = {"runs_dir": runs_dir, "device": device}
     screen.line("1/4  searching an architecture on 8x8 digits; L_lambda enters after the warm-up")
-    found = search(_recipe("search", "demo", SearchConfig), **options)
+    found = search(_recipe("search", "demo", SearchConfig), runs_dir=runs_dir, device=device)
     genotype = derive(found)
     screen.line("2/4  adversarially training the network that was found")
     ours = _recipe("train", "demo-network", TrainConfig, arch=genotype.to_json())
-    trained = [train(ours, **options)]
+    trained = [train(ours, runs_dir=runs_dir, device=device)]
     screen.line("3/4  adversarially training a ResNet of similar size")
-    trained.append(train(_recipe("train", "demo-resnet", TrainConfig), **options))
+    trained.append(train(_recipe("train", "demo-resnet", TrainConfig), runs_dir=runs_dir, device=device))
     screen.line("4/4  attacking both")
     attack = _recipe("evaluate", "demo", EvaluateConfig)
-    tested = [evaluate(run.path, attack, **options) for run in trained]
+    tested = [evaluate(run.path, attack, runs_dir=runs_dir, device=device) for run in trained]
     paths = [run.path for run in (found, *trained, *tested)]
     return write_report(runs_dir / "report.html", title="AdvRush in minutes: handwritten digits", runs=paths)
 

@@ -35,7 +35,9 @@ def report(arguments: list[str]) -> None:
     if rest[:1] == ["--out"] and len(rest) == 2:
         out, rest = Path(rest[1]), []
     if not words or rest:
-        raise ConfigError("report: expected run directories and perhaps `--out FILE`, as in `advrush report runs/search/*`")
+        raise ConfigError(
+            "report: expected run directories and perhaps `--out FILE`, as in `advrush report runs/search/*`"
+        )
     paths = [Run.at(Path(word)).path for word in words]
     page = reports.write_report(out, title="advrush", runs=paths)
     Console(highlight=False, soft_wrap=True).print(f"report  {page}")

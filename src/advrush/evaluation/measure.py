@@ -45,7 +45,8 @@ def measure(
     with evaluating(model), frozen(model):
         clean = _clean(model, x, y, batch_size, progress)
         outcomes = [
-            _attack(model, x, y, attack, clean, batch_size, progress, on_batch or (lambda *_: None)) for attack in attacks
+            _attack(model, x, y, attack, clean, batch_size, progress, on_batch or (lambda *_: None))
+            for attack in attacks
         ]
     return Evaluation(clean.cpu(), outcomes)
 

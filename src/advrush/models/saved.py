@@ -80,7 +80,9 @@ def load(path: Path | str) -> nn.Module:
     try:
         model = Blueprint.from_metadata(metadata).build()
     except (KeyError, TypeError, ValueError):
-        raise RunError(f"{path}: its metadata do not describe a network; expected a file that `advrush train` wrote") from None
+        raise RunError(
+            f"{path}: its metadata do not describe a network; expected a file that `advrush train` wrote"
+        ) from None
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

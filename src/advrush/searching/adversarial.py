@@ -35,7 +35,9 @@ class Adversarial:
         return self._perturb(supernet, batch, batch.x, batch.y) if self.attack_weights else batch.x
 
     def _perturb(self, supernet: Supernet, batch: Batch, x: Tensor, y: Tensor) -> Tensor:
-        mean, std = (torch.as_tensor(v, dtype=x.dtype, device=x.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        mean, std = (
+            torch.as_tensor(v, dtype=x.dtype, device=x.device).view(1, -1, 1, 1) for v in (self.mean, self.std)
+        )
         model = Normalized(supernet, self.mean, self.std).to(x.device, x.dtype)
         pixels = (x * std + mean).clamp(0, 1)
         x_adv = self.attack.perturb(model, pixels, y, generator=batch.generator)

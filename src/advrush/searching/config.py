@@ -154,7 +154,7 @@ class SearchConfig:
         check(self.channels >= 1, "channels", self.channels, "a whole number >= 1")
         check(self.layers >= 3, "layers", self.layers, "at least 3 cells (two of them reduce)")
         check(self.epochs >= 1, "epochs", self.epochs, "a whole number >= 1")
-        check(0 <= self.warmup_epochs, "warmup_epochs", self.warmup_epochs, "a whole number >= 0")
+        check(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "a whole number >= 0")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
 
     def departs(self, deviation: str) -> bool:

@@ -75,7 +75,9 @@ class UnrolledDarts:
         return [(plus - minus) / (2 * e) for plus, minus in zip(*sides, strict=True)]
 
 
-def _gradients(supernet: Supernet, batch: Batch, wanted: list[torch.nn.Parameter]) -> tuple[Tensor, Tensor, list[Tensor]]:
+def _gradients(
+    supernet: Supernet, batch: Batch, wanted: list[torch.nn.Parameter]
+) -> tuple[Tensor, Tensor, list[Tensor]]:
     logits = supernet(batch.x_val)
     loss = cross_entropy(logits, batch.y_val)
     return loss.detach(), accuracy(logits, batch.y_val), list(torch.autograd.grad(loss, wanted))

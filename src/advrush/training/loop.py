@@ -17,6 +17,7 @@ from advrush.config import check
 from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
+from advrush.models.network import Network
 from advrush.models.saved import BEST, WEIGHTS, Blueprint
 from advrush.progress import Display
 from advrush.run import Run
@@ -165,7 +166,7 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         for module in self.model.modules():
-            if hasattr(module, "drop_path"):
+            if isinstance(module, Network):
                 module.drop_path = config.drop_path * self.epoch / config.epochs
         return lr
 

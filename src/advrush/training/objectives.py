@@ -59,7 +59,9 @@ class Trades:
         """Return the loss and the logits of the adversarial examples."""
         x_adv = self.perturb(model, x, generator)
         clean, robust = model(x), model(x_adv)
-        divergence = kl_div(log_softmax(robust, dim=1), log_softmax(clean, dim=1), reduction="batchmean", log_target=True)
+        divergence = kl_div(
+            log_softmax(robust, dim=1), log_softmax(clean, dim=1), reduction="batchmean", log_target=True
+        )
         return cross_entropy(clean, y) + self.beta * divergence, robust
 
     def perturb(self, model: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
