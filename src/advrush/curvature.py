@@ -39,7 +39,8 @@ def input_curvature(
     with evaluating(model), torch.enable_grad():
         g = input_gradient(model, x, y, loss=loss)
         g_h = input_gradient(model, x + h * attack_direction(g), y, loss=loss)
-        return safe_norm(g_h - g).mean()
+        value: Tensor = safe_norm(g_h - g).mean()
+        return value
 
 
 def measure_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5) -> Tensor:
@@ -47,7 +48,8 @@ def measure_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float = 1.5)
     with evaluating(model), frozen(model), torch.enable_grad():
         g = input_gradient(model, x, y, create_graph=False)
         g_h = input_gradient(model, x + h * attack_direction(g), y, create_graph=False)
-    return (g_h - g).flatten(1).norm(dim=1).mean()
+    value: Tensor = torch.linalg.vector_norm((g_h - g).flatten(1), dim=1).mean()
+    return value
 
 
 def input_gradient(
@@ -62,7 +64,7 @@ def input_gradient(
 def attack_direction(g: Tensor) -> Tensor:
     """Return `sign(g) / ||sign(g)||_2` for each example, detached; zero where g is zero."""
     z = g.detach().sign()
-    norm = z.flatten(1).norm(dim=1).clamp_min(1.0)
+    norm = torch.linalg.vector_norm(z.flatten(1), dim=1).clamp_min(1.0)
     return z / norm.view(-1, *[1] * (z.dim() - 1))
 
 

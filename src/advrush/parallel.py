@@ -37,7 +37,7 @@ class Parallel:
             flat = torch.cat([tensor.detach().reshape(-1) for tensor in group])
             dist.all_reduce(flat)
             flat /= self.world
-            pieces = flat.split([tensor.numel() for tensor in group])
+            pieces = torch.split(flat, [tensor.numel() for tensor in group])
             for tensor, piece in zip(group, pieces, strict=True):
                 tensor.detach().copy_(piece.view(tensor.shape))
 

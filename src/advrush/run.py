@@ -89,7 +89,8 @@ class Run:
         """Return the result; RunError if the run has not finished."""
         if not self.done:
             raise RunError(f"{self.path}: not finished; run the same command again to go on")
-        return self.read_json("result.json")
+        found: dict[str, Any] = self.read_json("result.json")
+        return found
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the result; from now on the run is a cache hit."""

@@ -79,11 +79,11 @@ def parse(usage: str, default: T, launch: L, arguments: list[str], description: 
         ("launch", Annotated[type(launch), flat], dataclasses.field(default=launch)),
     ]
     options = dataclasses.make_dataclass("Options", fields, frozen=True)
-    parsed = tyro.cli(
+    parsed: Any = tyro.cli(
         options,
         prog=usage,
         description=description,
         args=[word.replace("_", "-") if word.startswith("--") and "=" not in word else word for word in arguments],
         config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
     )
-    return cast(T, parsed.config), cast(L, parsed.launch)  # type: ignore[attr-defined]
+    return cast(T, parsed.config), cast(L, parsed.launch)

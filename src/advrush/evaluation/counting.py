@@ -26,7 +26,7 @@ def counting(model: nn.Module) -> Iterator[Passes]:
     def count(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         passes.forwards += len(output)
         if output.requires_grad:
-            output.register_hook(backward)
+            output.register_hook(backward)  # type: ignore[no-untyped-call]
 
     def backward(gradient: Tensor) -> None:
         passes.backwards += len(gradient)

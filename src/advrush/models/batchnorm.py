@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.distributed.nn.functional import all_reduce as _all_reduce
 
 
 class CrossProcessBatchNorm(nn.BatchNorm2d):
@@ -25,7 +25,7 @@ class CrossProcessBatchNorm(nn.BatchNorm2d):
         centered = x - mean.view(1, -1, 1, 1)
         variance = all_reduce(centered.square().sum(dim=(0, 2, 3))) / count
         self._track(mean.detach(), variance.detach() * count / max(count - 1, 1))
-        y = centered * (variance.view(1, -1, 1, 1) + self.eps).rsqrt()
+        y: Tensor = centered * (variance.view(1, -1, 1, 1) + self.eps).rsqrt()
         if self.affine:
             y = y * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
         return y
@@ -38,6 +38,12 @@ class CrossProcessBatchNorm(nn.BatchNorm2d):
             momentum = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
             self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
+
+def all_reduce(x: Tensor) -> Tensor:
+    """Return the sum over the processes; autograd sends every process's gradient back to all."""
+    total: Tensor = _all_reduce(x)  # type: ignore[no-untyped-call]
+    return total
 
 
 def share_batch_statistics(model: nn.Module) -> None:

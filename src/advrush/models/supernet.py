@@ -23,7 +23,7 @@ class MixedEdge(nn.Module):
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Map x (N, C, H, W) with the softmax weights (primitives,) of this edge to (N, C, H', W')."""
         terms = (weights[i] * operation(x) for i, operation in zip(self.columns, self.operations, strict=True))
-        total = next(terms)
+        total: Tensor = next(terms)
         for term in terms:
             total = total + term
         return total
@@ -88,8 +88,10 @@ class Supernet(nn.Module):
         weights = self.edge_weights()
         states = (self.stem(x),) * self.space.topology.inputs
         for cell in self.cells:
+            assert isinstance(cell, Cell)
             states = (*states[1:], cell(states, weights[cell.kind]))
-        return self.classifier(states[-1].mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(states[-1].mean(dim=(2, 3)))
+        return logits
 
     def alphas(self) -> dict[str, nn.Parameter]:
         """Return the architecture parameters (edges, primitives) of each cell kind."""

@@ -15,6 +15,7 @@ from advrush.models.supernet import Supernet
 from advrush.modes import frozen_except
 from advrush.parallel import Parallel
 
+CurvatureStep = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
 Regularizer = Callable[[Supernet, Tensor, Tensor], Tensor]
 
 
@@ -77,7 +78,8 @@ class AdvRush:
     gamma: float = 0.01
     h: float = 1.5
     scale: float = 1.0
-    curvature_step: Callable[..., tuple[Tensor, Mapping[str, Tensor]]] = field(default=None, repr=False)  # type: ignore[assignment]
+    curvature_step: CurvatureStep | None = field(default=None, repr=False)
+    """How L_lambda and its gradient are computed; `curvature_gradients` unless given."""
 
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return the gradient; L_val with train-mode BN first, then L_lambda with the statistics it left."""

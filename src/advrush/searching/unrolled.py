@@ -56,7 +56,7 @@ class UnrolledDarts:
                 buffer = batch.optimizer.state[weight].get("momentum_buffer")
                 if buffer is not None:
                     step += momentum * buffer
-                weight -= lr * step
+                weight.sub_(lr * step)
         return lr
 
     def _mixed_product(self, supernet: Supernet, batch: Batch, start: list[Tensor], v: list[Tensor]) -> list[Tensor]:

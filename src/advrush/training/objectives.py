@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 from advrush.attacks import PGD
+from advrush.models.network import Network
+from advrush.models.normalize import Normalized
 from advrush.modes import evaluating, frozen
 
 
@@ -32,6 +34,7 @@ class Standard:
         if not self.auxiliary:
             logits = model(x)
             return cross_entropy(logits, y), logits
+        assert isinstance(model, Network | Normalized)
         logits, middle = model.forward_with_auxiliary(x)
         return cross_entropy(logits, y) + self.auxiliary * cross_entropy(middle, y), logits
 

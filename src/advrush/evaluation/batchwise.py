@@ -54,7 +54,8 @@ def measure(
 def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Return True (N,) where the largest logit is the label's."""
     with torch.no_grad():
-        return model(x).argmax(dim=1) == y
+        logits: Tensor = model(x)
+        return logits.argmax(dim=1) == y
 
 
 def _clean(model: nn.Module, x: Tensor, y: Tensor, batch_size: int, progress: Progress) -> Tensor:
@@ -80,7 +81,7 @@ def _attack(
         for rows in _batches(clean.nonzero().flatten(), batch_size):
             if (flags[rows] != UNKNOWN).all():
                 continue
-            seeded = replace(attack, seed=attack.seed + int(rows[0]))
+            seeded = replace(attack, seed=attack.seed + int(rows[0]))  # type: ignore[type-var]  # attacks are dataclasses
             x_adv = seeded(model, x[rows], y[rows])
             flags[rows] = correct(model, x_adv, y[rows]).to("cpu", torch.int8)
             on_batch(progress, attack.name)

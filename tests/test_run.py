@@ -1,0 +1,113 @@
+"""Run directories: atomic files, resume, cache, lock."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from advrush.errors import RunError
+from advrush.run import Run, write_atomically
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 0
+
+
+Open = Callable[..., Run]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    runs: list[Run] = []
+
+    def make(seed: int = 0) -> Run:
+        runs.append(Run.open(tmp_path, "train", "x", Config(seed)))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        run.close()
+
+
+def test_directory_is_named_by_stage_name_and_digest(opened: Open, tmp_path: Path) -> None:
+    first, second = opened(), opened(1)
+    assert first.path.parent == tmp_path / "train"
+    assert first.path.name.startswith("x-")
+    assert first.path != second.path
+    assert (first.path / "config.toml").read_text() == "seed = 0\n"
+    assert json.loads((first.path / "environment.json").read_text())["torch"] == torch.__version__
+
+
+def test_second_writer_is_refused_until_the_first_closes(opened: Open, tmp_path: Path) -> None:
+    first = opened()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from test_run import Config; from pathlib import Path;"
+        "from advrush.run import Run; Run.open(Path(sys.argv[1]), 'train', 'x', Config()).close()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert "another process is working on this run" in refused.stderr
+    first.close()
+    assert subprocess.run(command).returncode == 0
+
+
+def test_metrics_of_epochs_to_be_repeated_are_dropped(opened: Open) -> None:
+    run = opened()
+    for epoch in range(3):
+        run.log({"epoch": epoch})
+    run.save_state({"epoch": 2, "weights": torch.ones(2)})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "cut by a ki')
+    state = run.load_state()
+    assert state is not None
+    assert torch.equal(state["weights"], torch.ones(2))
+    assert run.metrics() == [{"epoch": 0}, {"epoch": 1}]
+
+
+def test_state_with_code_in_it_is_refused(opened: Open) -> None:
+    run = opened()
+    torch.save({"epoch": 0, "code": print}, run.path / "last.pt")
+    with pytest.raises(RunError, match=r"last\.pt: cannot be read"):
+        run.load_state()
+
+
+def test_result_means_done(opened: Open) -> None:
+    run = opened()
+    assert not run.done
+    with pytest.raises(RunError, match="not finished"):
+        run.result()
+    run.finish({"accuracy": 0.5})
+    run.close()
+    assert opened().done
+    assert run.result() == {"accuracy": 0.5}
+
+
+def test_tensors_keep_their_metadata(opened: Open) -> None:
+    run = opened()
+    run.save_tensors("a/b.safetensors", {"x": torch.arange(6).view(2, 3).T}, {"arch": "y"})
+    assert torch.equal(run.load_tensors("a/b.safetensors")["x"], torch.arange(6).view(2, 3).T)
+    assert run.load_metadata("a/b.safetensors") == {"arch": "y"}
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def fail(descriptor: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run directory"):
+        Run.at(tmp_path)
