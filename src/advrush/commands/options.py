@@ -84,6 +84,6 @@ def parse(usage: str, default: T, launch: L, arguments: list[str], description: 
         prog=usage,
         description=description,
         args=[word.replace("_", "-") if word.startswith("--") and "=" not in word else word for word in arguments],
-        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+        config=(tyro.conf.AvoidSubcommands,),
     )
     return cast(T, parsed.config), cast(L, parsed.launch)
