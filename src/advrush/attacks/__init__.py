@@ -1,19 +1,36 @@
 """Attacks: values that are called with (model, x, y), for any nn.Module that takes pixels in [0, 1]."""
 
+from advrush.attacks.apgd import APGD, APGDT
 from advrush.attacks.attack import Attack
+from advrush.attacks.autoattack import AutoAttack, Cascade, Duo
+from advrush.attacks.fab import FAB
+from advrush.attacks.ledger import Ledger
 from advrush.attacks.mifgsm import MIFGSM
+from advrush.attacks.outcome import Outcome
 from advrush.attacks.pgd import FGSM, PGD, ascend, input_gradient
 from advrush.attacks.registry import parse_attacks
+from advrush.attacks.square import Square
+from advrush.attacks.staged import Staged
 from advrush.attacks.threat import L2, Linf, ThreatModel, threat_model
 from advrush.modes import evaluating, frozen
 
 __all__ = [
+    "APGD",
+    "APGDT",
+    "FAB",
     "FGSM",
     "L2",
     "MIFGSM",
     "PGD",
     "Attack",
+    "AutoAttack",
+    "Cascade",
+    "Duo",
+    "Ledger",
     "Linf",
+    "Outcome",
+    "Square",
+    "Staged",
     "ThreatModel",
     "ascend",
     "evaluating",

@@ -71,9 +71,7 @@ class FGSM:
         """Return adversarial examples (N, C, H, W)."""
         return self.perturb(model, x, y)
 
-    def perturb(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return adversarial examples; `generator` is there for likeness with `PGD.perturb`."""
         threat = threat_model(self.norm, self.eps)
         with evaluating(model), frozen(model):
@@ -122,9 +120,7 @@ class PGD:
         """Return adversarial examples (N, C, H, W) from the starts that `seed` gives."""
         return self.perturb(model, x, y, generator=seeded(self.seed))
 
-    def perturb(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return adversarial examples from the starts that `generator` (by default one of `seed`) gives."""
         source = generator or seeded(self.seed)
         with evaluating(model), frozen(model):

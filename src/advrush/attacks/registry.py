@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from advrush.attacks.attack import Attack
+from advrush.attacks.autoattack import AutoAttack, Duo, staged
 from advrush.attacks.mifgsm import MIFGSM
 from advrush.attacks.pgd import FGSM, PGD
 from advrush.attacks.threat import ThreatModel
@@ -33,14 +35,26 @@ def _pgd(loss: str) -> Maker:
     return make
 
 
+def _staged(name: str) -> Maker:
+    return lambda threat, seed, steps, restarts: staged(name, threat.eps, threat.norm, seed)
+
+
+def _autoattack(version: Literal["standard", "plus", "rand"]) -> Maker:
+    return lambda threat, seed, steps, restarts: AutoAttack(threat.eps, threat.norm, version, seed=seed)
+
+
 MAKERS: dict[str, Maker] = {
     "fgsm": lambda threat, seed, steps, restarts: FGSM(threat.eps, threat.norm, seed),
-    "mifgsm": lambda threat, seed, steps, restarts: MIFGSM(
-        threat.eps, steps or 10, norm=threat.norm, seed=seed
-    ),
+    "mifgsm": lambda threat, seed, steps, restarts: MIFGSM(threat.eps, steps or 10, norm=threat.norm, seed=seed),
     "pgd": _pgd("ce"),
     "cw": _pgd("margin"),
     "pgd_dlr": _pgd("dlr"),
+    **{name: _staged(name) for name in ("apgd_ce", "apgd_dlr", "apgd_t", "fab", "fab_t", "square")},
+    "autoattack": _autoattack("standard"),
+    "autoattack_plus": _autoattack("plus"),
+    "autoattack_rand": _autoattack("rand"),
+    "apgd_duo": lambda threat, seed, steps, restarts: Duo(threat.eps, threat.norm, seed),
+    "quick": lambda threat, seed, steps, restarts: Duo(threat.eps, threat.norm, seed),
 }
 EXAMPLES = ("pgd20", "pgd100", "cw20", "pgd20x5", "mifgsm10")
 
@@ -51,9 +65,7 @@ def parse_attacks(names: str | Sequence[str], threat: ThreatModel, *, seed: int 
     A word is a name of `MAKERS`, for the iterative ones followed by the number of steps and, after an x, of
     restarts; `-` and `_` are the same, so are capitals. Raises ConfigError with a suggestion for an unknown one.
     """
-    words = (
-        names.split(",") if isinstance(names, str) else [part for name in names for part in name.split(",")]
-    )
+    words = names.split(",") if isinstance(names, str) else [part for name in names for part in name.split(",")]
     attacks = tuple(_parse(word.strip(), threat, seed) for word in words if word.strip())
     if not attacks:
         raise ConfigError(f"attacks: got {names!r}; expected names such as {', '.join(EXAMPLES)}")
@@ -66,10 +78,7 @@ def _parse(word: str, threat: ThreatModel, seed: int) -> Attack:
         return MAKERS[name](threat, seed, 0, 1)
     match = re.fullmatch(r"(pgd_dlr|pgd|cw|mifgsm)_?(\d+)(?:x(\d+))?", name)
     if match is None:
-        hint = (
-            did_you_mean(name, [*MAKERS, *EXAMPLES])
-            or f"; known: {', '.join(MAKERS)}, with steps such as pgd20"
-        )
+        hint = did_you_mean(name, [*MAKERS, *EXAMPLES]) or f"; known: {', '.join(MAKERS)}, with steps such as pgd20"
         raise ConfigError(f"attacks: unknown attack '{word}'{hint}")
     kind, steps, restarts = match.groups()
     return MAKERS[kind](threat, seed, int(steps), int(restarts or 1))

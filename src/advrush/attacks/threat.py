@@ -48,6 +48,10 @@ class ThreatModel(ABC):
         """Return `x` moved by `noise` (from `sample`) into the ball, not yet clipped to [0, 1]."""
 
     @abstractmethod
+    def sphere(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return `x` moved by exactly `eps` along `noise` (around 0), not yet clipped to [0, 1]."""
+
+    @abstractmethod
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Return the raw random numbers that `uniform` takes, on the generator's device."""
 
@@ -84,6 +88,11 @@ class Linf(ThreatModel):
         """Return a point drawn evenly from the cube around `x`."""
         return x + self.eps * (2 * noise.to(x) - 1)
 
+    def sphere(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return a point on the cube's surface along `noise` in [0, 1), spread to [-1, 1)."""
+        centered = 2 * noise - 1
+        return x + self.eps * (centered / (per_example(centered.flatten(1).abs().amax(dim=1), x) + TINY))
+
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the largest absolute difference (N,)."""
         return (a - b).flatten(1).abs().amax(dim=1)
@@ -104,14 +113,12 @@ class L2(ThreatModel):
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """Return `x_adv` scaled back to the ball and clipped to [0, 1]."""
         delta = x_adv - x
-        length = per_example(torch.linalg.vector_norm(delta.flatten(1), dim=1), x)
-        return (x + delta * (self.eps / length.clamp_min(TINY)).clamp_max(1.0)).clamp(0.0, 1.0)
+        length = _length(delta)
+        return (x + delta / (length + TINY) * length.clamp_max(self.eps)).clamp(0.0, 1.0)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the gradient over its length."""
-        return gradient / per_example(
-            torch.linalg.vector_norm(gradient.flatten(1), dim=1), gradient
-        ).clamp_min(TINY)
+        return gradient / (_length(gradient) + TINY)
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Return normal numbers."""
@@ -119,11 +126,20 @@ class L2(ThreatModel):
 
     def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return a point on the sphere around `x`, where the strongest starts lie."""
-        return x + self.eps * self.direction(noise.to(x))
+        return self.sphere(x, noise.to(x))
+
+    def sphere(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return a point on the sphere along normal `noise`."""
+        return x + self.eps * self.direction(noise)
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the Euclidean distance (N,)."""
-        return torch.linalg.vector_norm((a - b).flatten(1), dim=1)
+        return _length(a - b).flatten()
+
+
+def _length(x: Tensor) -> Tensor:
+    """Return each example's Euclidean norm, shaped to broadcast."""
+    return per_example((x**2).flatten(1).sum(dim=-1).sqrt(), x)
 
 
 def threat_model(norm: Norm, eps: float) -> ThreatModel:

@@ -1,0 +1,106 @@
+"""Auto-PGD (Croce and Hein, ICML 2020): steepest ascent with momentum that halves its step where it stalls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from advrush.attacks.ascent import climb
+from advrush.attacks.draws import Draws
+from advrush.attacks.losses import LOSSES, targeted_dlr
+from advrush.attacks.passes import predict
+from advrush.attacks.staged import Staged
+from advrush.attacks.threat import Norm, threat_model
+from advrush.config import check
+
+
+@dataclass(frozen=True)
+class APGD(Staged):
+    """Auto-PGD on the cross-entropy or the difference-of-logits ratio."""
+
+    eps: float = 0.031
+    """Radius of the ball, in [0, 1] pixel units."""
+    steps: int = 100
+    """Gradient steps."""
+    restarts: int = 1
+    """Random starts; later ones attack the examples that are still correct."""
+    loss: Literal["ce", "dlr"] = "ce"
+    """Cross-entropy, or the difference-of-logits ratio."""
+    averaged: int = 1
+    """Gradients averaged at each step, for models with randomness (expectation over transformation)."""
+    norm: Norm = "Linf"
+    """Norm of the ball."""
+    seed: int = 0
+    """Seed of the random starts."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        check(self.loss in ("ce", "dlr"), "loss", self.loss, "ce or dlr")
+
+    @property
+    def name(self) -> str:
+        """Name for tables and files."""
+        return f"apgd_{self.loss}"
+
+    def rounds(self, classes: int) -> int:
+        """Return the number of restarts."""
+        return self.restarts
+
+    def attack_round(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Return adversarial examples and which are broken, from one random start."""
+        loss = LOSSES[self.loss]
+        return climb(model, x, y, draws=draws, attack=self, value=lambda logits, rows: loss(logits, y[rows]))
+
+
+@dataclass(frozen=True)
+class APGDT(Staged):
+    """Auto-PGD on the targeted difference-of-logits ratio, one after another towards the likeliest other classes."""
+
+    eps: float = 0.031
+    """Radius of the ball, in [0, 1] pixel units."""
+    steps: int = 100
+    """Gradient steps towards each target."""
+    restarts: int = 1
+    """Random starts for each target."""
+    targets: int = 9
+    """Classes aimed at, at most all others."""
+    averaged: int = 1
+    """Gradients averaged at each step, for models with randomness."""
+    norm: Norm = "Linf"
+    """Norm of the ball."""
+    seed: int = 0
+    """Seed of the random starts."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        check(self.targets >= 1, "targets", self.targets, "a whole number >= 1")
+
+    @property
+    def name(self) -> str:
+        """Name for tables and files."""
+        return "apgd_t"
+
+    def rounds(self, classes: int) -> int:
+        """Return targets times restarts."""
+        return min(self.targets, classes - 1) * self.restarts
+
+    def attack_round(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Return adversarial examples and which are broken, aiming at one class from one random start."""
+        target = predict(model, x).sort(dim=1).indices[:, -2 - number // self.restarts]
+
+        def value(logits: Tensor, rows: Tensor) -> Tensor:
+            return targeted_dlr(logits, y[rows], target[rows])
+
+        return climb(model, x, y, draws=draws, attack=self, value=value)
+
+
+def _check(attack: APGD | APGDT) -> None:
+    threat_model(attack.norm, attack.eps)
+    for name in ("steps", "restarts", "averaged"):
+        check(getattr(attack, name) >= 1, name, getattr(attack, name), "a whole number >= 1")

@@ -1,0 +1,99 @@
+"""Where the random numbers of a batch come from.
+
+`BatchDraws` takes them from generators in the order in which the published implementation does, so that the same seed
+and batch size give its outcomes. `ExampleDraws` derives them from the seed and the example's index alone, so that
+outcomes do not depend on batch size, order or the other examples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Order = Literal["batch", "example"]
+
+
+class Draws(Protocol):
+    """Random numbers for the examples of one batch; each call gives new ones."""
+
+    def each(self, shape: tuple[int, ...], *, rows: Tensor | None = None, normal: bool = False) -> Tensor:
+        """Return numbers (n, *shape) for the examples (for those of `rows`): in [0, 1), or normal."""
+        ...
+
+    def common(self, count: int) -> Tensor:
+        """Return `count` numbers in [0, 1) that the whole batch shares."""
+        ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """Examples that draw together: of `size` examples that are left in it, those at `positions` are in the batch."""
+
+    generator: torch.Generator
+    size: int
+    positions: Tensor
+
+
+@dataclass(frozen=True)
+class BatchDraws:
+    """Numbers drawn for whole groups at a time."""
+
+    groups: tuple[Group, ...]
+
+    def each(self, shape: tuple[int, ...], *, rows: Tensor | None = None, normal: bool = False) -> Tensor:
+        """Return numbers (n, *shape); `rows` draws for these alone, which takes a single group."""
+        sample = torch.randn if normal else torch.rand
+        if rows is not None:
+            (group,) = self.groups
+            return sample((len(rows), *shape), generator=group.generator)
+        parts = [sample((g.size, *shape), generator=g.generator)[g.positions] for g in self.groups]
+        return torch.cat(parts)
+
+    def common(self, count: int) -> Tensor:
+        """Return `count` numbers of the single group."""
+        (group,) = self.groups
+        return torch.rand(count, generator=group.generator)
+
+
+@dataclass
+class ExampleDraws:
+    """Numbers computed from (seed, index, number of the call, position) by the mixing function of SplitMix64."""
+
+    seed: int
+    indices: Tensor
+    calls: int = field(default=0)
+
+    def each(self, shape: tuple[int, ...], *, rows: Tensor | None = None, normal: bool = False) -> Tensor:
+        """Return numbers (n, *shape) on the CPU."""
+        indices = self.indices if rows is None else self.indices[rows]
+        uniform = self._uniform(indices + 1, math.prod(shape) * (2 if normal else 1))
+        if normal:
+            radius = (-2 * torch.log1p(-uniform[:, ::2])).sqrt()
+            uniform = radius * torch.cos(2 * math.pi * uniform[:, 1::2])
+        return uniform.view(len(indices), *shape)
+
+    def common(self, count: int) -> Tensor:
+        """Return the numbers of an index that no example has."""
+        return self._uniform(torch.zeros(1, dtype=torch.int64), count)[0]
+
+    def _uniform(self, indices: Tensor, count: int) -> Tensor:
+        key = _mix(_mix(torch.tensor(self.seed)) + self.calls)
+        self.calls += 1
+        bits = _mix(_mix(key + indices)[:, None] + torch.arange(count))
+        return ((bits >> 40) & 0xFFFFFF).float() / 2**24
+
+
+def _mix(z: Tensor) -> Tensor:
+    """Return well-mixed 64-bit integers (Steele, Lea and Flood 2014); products wrap, shifts are made logical."""
+    z = z + _signed(0x9E3779B97F4A7C15)
+    z = (z ^ ((z >> 30) & (2**34 - 1))) * _signed(0xBF58476D1CE4E5B9)
+    z = (z ^ ((z >> 27) & (2**37 - 1))) * _signed(0x94D049BB133111EB)
+    return z ^ ((z >> 31) & (2**33 - 1))
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value

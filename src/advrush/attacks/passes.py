@@ -1,0 +1,40 @@
+"""Passes through a model, in pieces that suit the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+PIECE = 32
+"""Examples in a pass on a CPU: with few images the activations stay in its caches. A GPU takes the whole batch."""
+
+Value = Callable[[Tensor, slice], Tensor]
+"""From the logits (n, K) of some rows of a batch, and these rows, to one value (n,) for each."""
+
+
+def pieces(x: Tensor) -> list[slice]:
+    """Return the rows that go through the model together."""
+    size = PIECE if x.device.type == "cpu" else len(x)
+    return [slice(start, start + size) for start in range(0, len(x), max(size, 1))]
+
+
+def predict(model: nn.Module, x: Tensor) -> Tensor:
+    """Return the logits (N, K), without a graph."""
+    with torch.no_grad():
+        return torch.cat([model(x[rows]) for rows in pieces(x)])
+
+
+def gradient(model: nn.Module, x: Tensor, value: Value) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the logits (N, K), each example's value (N,) and that value's gradient with respect to it."""
+    logits, values, gradients = [], [], []
+    for rows in pieces(x):
+        part = x[rows].detach().requires_grad_(True)
+        with torch.enable_grad():
+            output = model(part)
+            each = value(output, rows)
+        gradients.append(torch.autograd.grad(each.sum(), part)[0])
+        logits.append(output.detach())
+        values.append(each.detach())
+    return torch.cat(logits), torch.cat(values), torch.cat(gradients)

@@ -1,0 +1,86 @@
+"""Attacks that work in rounds (restarts, target classes), each on the examples that are still correct."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from advrush.attacks.attack import seeded
+from advrush.attacks.draws import BatchDraws, Draws, Group
+from advrush.attacks.passes import predict
+from advrush.attacks.threat import Norm, threat_model
+from advrush.modes import evaluating, frozen
+
+SLACK = 1e-5
+"""Rounding allowed beyond eps, relative."""
+
+
+class Staged(ABC):
+    """An attack in rounds: frozen dataclasses derive from it and say what one round does."""
+
+    eps: float
+    norm: Norm
+    seed: int
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name for tables and files."""
+
+    @abstractmethod
+    def rounds(self, classes: int) -> int:
+        """Return how many rounds there are for a model of so many classes."""
+
+    @abstractmethod
+    def attack_round(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Return points (N, C, H, W), and True (N,) where they are adversarial and in the ball.
+
+        The model is in eval mode and frozen; all examples are classified correctly.
+        """
+
+    def draws_noise(self, number: int) -> bool:
+        """Return whether round `number` draws one random image for each example (Square draws as it goes)."""
+        return True
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Return adversarial examples (N, C, H, W), x itself where none is found, for one batch."""
+        generator = seeded(self.seed)
+        x_adv = x.detach().clone()
+        with undisturbed(model, x.device, self.seed):
+            logits = predict(model, x)
+            left = (logits.argmax(dim=1) == y).nonzero().flatten()
+            for number in range(self.rounds(logits.shape[1])):
+                if not len(left):
+                    break
+                draws = BatchDraws((Group(generator, len(left), torch.arange(len(left))),))
+                points, broken = self.verified_round(model, x[left], y[left], number=number, draws=draws)
+                x_adv[left[broken]] = points[broken]
+                left = left[~broken]
+        return x_adv
+
+    def verified_round(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `attack_round` does, with only those points that the model gets wrong when asked again."""
+        points, broken = self.attack_round(model, x, y, number=number, draws=draws)
+        rows = broken.nonzero().flatten()
+        if len(rows):
+            near = threat_model(self.norm, self.eps).distance(points[rows], x[rows]) <= self.eps * (1 + SLACK)
+            wrong = predict(model, points[rows]).argmax(dim=1) != y[rows]
+            broken = torch.zeros_like(broken).index_put_((rows,), near & wrong)
+        return points, broken
+
+
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
+    """Attack in eval mode with frozen parameters; what a random model draws is seeded, then undone."""
+    devices = [device] if device.type == "cuda" else []
+    with evaluating(model), frozen(model), torch.random.fork_rng(devices=devices):
+        torch.random.manual_seed(seed)
+        yield
