@@ -7,26 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from advrush.config import check
+from advrush.data.augment import Augment, Draws
 from advrush.data.dataset import Split
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Random changes of training images."""
-
-    crop: int = 4
-    """Zero padding of the random crop, in pixels (0: no crop)."""
-    flip: bool = True
-    """Mirror half of the images left to right."""
-    cutout: int = 0
-    """Side of the square that is blackened around a random pixel (0: none)."""
-
-    def __post_init__(self) -> None:
-        check(self.crop >= 0, "augment.crop", self.crop, "a number of pixels >= 0")
-        check(self.cutout >= 0, "augment.cutout", self.cutout, "a number of pixels >= 0")
 
 
 def epoch_batches(
@@ -41,21 +25,22 @@ def epoch_batches(
     drop_last: bool = True,
     shuffle: bool = True,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (x float32 (n, C, H, W) in [0, 1], y int64 (n,)) on the split's device, each example once an epoch.
+    """Return an iterator of (x float32 (n, C, H, W) in [0, 1], y int64 (n,)) on the split's device.
 
-    Order and augmentation depend on (seed, epoch) alone: every process draws the same for the whole batch of
-    `batch_size` and takes its rows rank::world, so N processes see what one would.
+    Each example comes once an epoch; `drop_last` leaves out the rest that fills no batch. Order and augmentation
+    depend on (seed, epoch) alone: every process draws the same for the whole batch of `batch_size` and takes its
+    rows rank::world, so N processes see what one would.
+
+    Raises ConfigError for a batch size that no batch could have, and for one smaller than `world`.
     """
+    most = len(split) if drop_last else max(len(split), batch_size)
+    check(world <= batch_size <= most, "batch_size", batch_size, f"{world} to {most}, the images there are")
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(len(split), generator=generator) if shuffle else torch.arange(len(split))
+    draws = None if augment is None else Draws.of(augment, len(split), split.images.shape[-2:], generator)
+    mine = _Batches(split, order, augment, draws).to(split.images.device)
     stop = len(split) - batch_size + 1 if drop_last else len(split)
-    for start in range(0, stop, batch_size):
-        rows = order[start : start + batch_size]
-        draws = _Draws.of(augment, len(rows), split.images.shape[-2:], generator) if augment else None
-        mine = slice(rank, None, world)
-        chosen = split.subset(rows[mine])
-        x = chosen.images.float() / 255
-        yield (x if augment is None or draws is None else draws.at(mine).apply(augment, x)), chosen.labels
+    return (mine.at(start + rank, min(start + batch_size, len(split)), world) for start in range(0, stop, batch_size))
 
 
 def batches(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -66,61 +51,29 @@ def batches(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def split_half(split: Split, seed: int) -> tuple[Split, Split]:
-    """Return two disjoint halves of equal size, drawn from the seed; of an odd number one example is left out."""
+    """Return two disjoint halves of equal size, drawn from the seed; an odd example is left out."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     half = len(split) // 2
     return split.subset(order[:half]), split.subset(order[half : 2 * half])
 
 
-@dataclass(frozen=True)
-class _Draws:
-    """The random numbers of one batch: crop offsets, flips, cutout centers; all int64 (N,) but the flips."""
+@dataclass(frozen=True, eq=False)
+class _Batches:
+    """One epoch's order and random numbers, sent to the device once: no transfer and no wait in a batch."""
 
-    top: Tensor
-    left: Tensor
-    flip: Tensor
-    row: Tensor
-    column: Tensor
+    split: Split
+    order: Tensor
+    augment: Augment | None
+    draws: Draws | None
 
-    @classmethod
-    def of(cls, augment: Augment, count: int, size: torch.Size, generator: torch.Generator) -> _Draws:
-        height, width = int(size[0]), int(size[1])
-        limits = (2 * augment.crop + 1, 2 * augment.crop + 1, 2, height, width)
-        top, left, flip, row, column = (torch.randint(limit, (count,), generator=generator) for limit in limits)
-        return cls(top, left, flip.bool(), row, column)
+    def to(self, device: torch.device) -> _Batches:
+        draws = None if self.draws is None else self.draws.to(device)
+        return _Batches(self.split, self.order.to(device), self.augment, draws)
 
-    def at(self, rows: slice) -> _Draws:
-        return _Draws(self.top[rows], self.left[rows], self.flip[rows], self.row[rows], self.column[rows])
-
-    def apply(self, augment: Augment, x: Tensor) -> Tensor:
-        if augment.crop:
-            x = crop(x, augment.crop, self.top.to(x.device), self.left.to(x.device))
-        if augment.flip:
-            x = torch.where(self.flip.to(x.device).view(-1, 1, 1, 1), x.flip(-1), x)
-        if augment.cutout:
-            x = cutout(x, augment.cutout, self.row.to(x.device), self.column.to(x.device))
-        return x
-
-
-def crop(x: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """Cut a window of the original size out of each zero-padded image, at its own offset (N,)."""
-    n, c, height, width = x.shape
-    padded = pad(x, (padding,) * 4)
-    rows = top[:, None] + torch.arange(height, device=x.device)
-    columns = left[:, None] + torch.arange(width, device=x.device)
-    image = torch.arange(n, device=x.device)[:, None, None, None]
-    channel = torch.arange(c, device=x.device)[None, :, None, None]
-    return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
-
-
-def cutout(x: Tensor, side: int, row: Tensor, column: Tensor) -> Tensor:
-    """Blacken the square of `side` pixels around each image's own center (N,), clipped at the border."""
-    height, width = x.shape[-2:]
-
-    def inside(length: int, center: Tensor) -> Tensor:
-        first = (center - side // 2)[:, None]
-        positions = torch.arange(length, device=x.device)[None]
-        return (positions >= first) & (positions < first + side)
-
-    hole = inside(height, row)[:, None, :, None] & inside(width, column)[:, None, None, :]
-    return x.masked_fill(hole, 0.0)
+    def at(self, start: int, stop: int, step: int) -> tuple[Tensor, Tensor]:
+        rows = slice(start, stop, step)
+        chosen = self.split.subset(self.order[rows])
+        images = chosen.images
+        if self.augment is not None and self.draws is not None:
+            images = self.augment.apply(images, self.draws.at(rows))
+        return images.float() / 255, chosen.labels

@@ -1,66 +1,75 @@
-"""Decoded data sets on disk: one safetensors file for each source, with a checksum."""
+"""Decoded data sets on disk: one safetensors file for each source, with a checksum of its content."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+import tempfile
+import warnings
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
 
 from advrush.data.dataset import Split
-from advrush.data.raw import Raw
-from advrush.run import write_atomically
+from advrush.data.raw import Raw, Source
 
-FORMAT = "1"
+FORMAT = "2"
+"""Part of every key: a new number where what is stored, or how it is decoded, changes."""
 
 
-def key(files: Sequence[Path]) -> str:
-    """Return a name that changes with the source: its files' places, sizes and times of change."""
-    parts = [FORMAT]
-    for path in files:
-        if path.exists():
+def place(cache_dir: Path | str | None, name: str, source: Source) -> Path | None:
+    """Return the file for a source: its name changes with each source file's place, size and time of change.
+
+    `cache_dir` is $ADVRUSH_CACHE or ~/.cache/advrush unless given. None for a source without files, because
+    nothing would tell when it changes.
+    """
+    folder = Path(cache_dir or os.environ.get("ADVRUSH_CACHE") or Path.home() / ".cache" / "advrush")
+    digest = hashlib.sha256(f"{FORMAT}\n{name}\n{source.form}\n".encode())
+    known = False
+    for path in source.files:
+        try:
             stat = path.stat()
-            parts.append(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+        except OSError:  # not there: the reader says so
+            continue
+        known = True
+        digest.update(f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return None if not known else folder / f"{name}-{digest.hexdigest()[:16]}.safetensors"
 
 
-def write(path: Path, raw: Raw) -> None:
-    """Store the tensors atomically, with a digest of their bytes; a place that cannot be written is no error."""
-    splits = {"train": raw.train, "test": raw.test, **({"validation": raw.validation} if raw.validation else {})}
-    tensors = {f"{part}.images": split.images for part, split in splits.items()}
-    tensors |= {f"{part}.labels": split.labels for part, split in splits.items()}
-    metadata = {"classes": json.dumps(raw.classes), "digest": _digest(tensors)}
+def write(path: Path, raw: Raw, checksum: str) -> None:
+    """Store the splits atomically; where that cannot be done, warn and go on (the next run decodes again)."""
+    parts = raw.parts()
+    tensors = {f"{part}.images": split.images for part, split in parts.items()}
+    tensors |= {f"{part}.labels": split.labels for part, split in parts.items()}
+    metadata = {"classes": json.dumps(raw.classes), "checksum": checksum}
+    temporary: str | None = None
     try:
-        write_atomically(path, safetensors.torch.save(tensors, metadata=metadata))
-    except OSError:
-        return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".tmp")
+        os.close(handle)
+        safetensors.torch.save_file(tensors, temporary, metadata=metadata)
+        os.replace(temporary, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        warnings.warn(f"{path}: decoded data cannot be kept ({error})", RuntimeWarning, stacklevel=2)
 
 
-def read(path: Path) -> Raw | None:
-    """Return what `write` stored; None if it is not there or damaged."""
+def read(path: Path) -> tuple[Raw, str] | None:
+    """Return what `write` stored, and its checksum; None if it is not there or damaged."""
     if not path.is_file():
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-        tensors = safetensors.torch.load_file(path)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         classes = tuple(json.loads(metadata["classes"]))
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError):
+        held = {name.partition(".")[0] for name in tensors}
+        splits = {part: Split(tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in held}
+        raw = Raw(splits["train"], splits["test"], classes, splits.get("validation"))
+    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError):
         return None
-    if metadata.get("digest") != _digest(tensors):
-        return None
-
-    def split(part: str) -> Split:
-        return Split(tensors[f"{part}.images"], tensors[f"{part}.labels"])
-
-    return Raw(split("train"), split("test"), classes, split("validation") if "validation.images" in tensors else None)
-
-
-def _digest(tensors: dict[str, object]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())  # type: ignore[attr-defined]
-    return digest.hexdigest()
+    checksum = raw.checksum()
+    return (raw, checksum) if checksum == metadata.get("checksum") else None

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from advrush.config import check
 from advrush.data.dataset import Dataset, Split
+from advrush.data.known import check_name
 from advrush.data.load import load_dataset
 
 
@@ -27,16 +28,19 @@ class DataConfig:
     image_size: int | None = None
     """Resize the images to this side in pixels (as they are unless given)."""
     partial: bool = False
-    """Accept a canonical data set with other counts than the published ones (a sample of it)."""
+    """Accept a known data set with other counts than the published ones: a sample of it."""
 
     def __post_init__(self) -> None:
-        check(bool(self.dataset), "data.dataset", self.dataset, "a name, such as cifar10")
+        check_name(self.dataset)
         for name in ("train_examples", "test_examples", "image_size"):
             value = getattr(self, name)
             check(value is None or value >= 1, f"data.{name}", value, "a whole number >= 1")
 
     def load(self, data_dir: Path | str | None = None, cache_dir: Path | str | None = None) -> Dataset:
-        """Read the data set (decoded once, then from the cache); DataError says how to get it if it is not there."""
+        """Read the data set, decoded once, then from the cache; DataError says how to get one that is not there.
+
+        `data_dir` and `cache_dir` as in `load_dataset`. Raises ConfigError for more examples than there are.
+        """
         dataset = load_dataset(self.dataset, data_dir=data_dir, cache_dir=cache_dir, partial=self.partial)
         train = _reduced(dataset.train, self.train_examples, "data.train_examples", dataset.num_classes)
         test = _reduced(dataset.test, self.test_examples, "data.test_examples", dataset.num_classes)
@@ -64,11 +68,9 @@ def _resized(dataset: Dataset, side: int) -> Dataset:
     """Return the data set with images of side x side pixels (antialiased bilinear)."""
 
     def resize(images: Tensor) -> Tensor:
-        pieces = [
-            interpolate(piece.float(), (side, side), mode="bilinear", antialias=True).round().clamp(0, 255).to(torch.uint8)
-            for piece in images.split(1000)
-        ]
-        return torch.cat(pieces)
+        pieces = [images[start : start + 1000].float() for start in range(0, len(images), 1000)]
+        resized = [interpolate(piece, (side, side), mode="bilinear", antialias=True) for piece in pieces]
+        return torch.cat([piece.round().clamp(0, 255).to(torch.uint8) for piece in resized])
 
     def change(split: Split) -> Split:
         return Split(resize(split.images), split.labels)

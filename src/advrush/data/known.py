@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from advrush.config import check
+from advrush.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,14 @@ class Known:
     how: str
     """How to get it, in one sentence."""
     validation: int = 0
+    hub_configuration: str | None = None
+    """Which of the variants that the hub has under that name."""
 
 
-_CIFAR = "the archive cifar-{0}-python.tar.gz or cifar-{0}-binary.tar.gz (packed or unpacked) from https://www.cs.toronto.edu/~kriz/cifar.html"
+_CIFAR = (
+    "the archive cifar-{0}-python.tar.gz or cifar-{0}-binary.tar.gz (packed or unpacked) from "
+    "https://www.cs.toronto.edu/~kriz/cifar.html"
+)
 
 KNOWN: Mapping[str, Known] = MappingProxyType(
     {
@@ -46,6 +55,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
                 (0.4376821, 0.4437697, 0.47280442), (0.19803012, 0.20101562, 0.19703614),
                 "ufldl-stanford/svhn",
                 "train_32x32.mat and test_32x32.mat from http://ufldl.stanford.edu/housenumbers",
+                hub_configuration="cropped_digits",
             ),
             Known(
                 "tiny_imagenet", 100_000, 5_000, 200, 64,
@@ -58,3 +68,11 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
     }
 )  # fmt: skip
 """The canonical data sets by name; `digits` comes with scikit-learn, any other name is one's own data."""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is no plain word, or that spells a known one in another way (`CIFAR-10`)."""
+    check(bool(re.fullmatch(r"\w[\w.-]*", name)), "dataset", name, "a word such as cifar10 (its place is data_dir)")
+    for known in (*KNOWN, "digits"):
+        if name != known and re.sub(r"[\W_]", "", name.lower()) == known.replace("_", ""):
+            raise ConfigError(f"dataset: got {name!r} (did you mean {known!r}?)")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from advrush.config import did_you_mean
-from advrush.data import cache, readers
+from advrush.data import cache, digits, readers
 from advrush.data.dataset import Dataset, Split
-from advrush.data.known import KNOWN, Known
-from advrush.data.raw import Raw, Reader, check_raw
-from advrush.data.readers import hub
+from advrush.data.known import KNOWN, Known, check_name
+from advrush.data.raw import Raw, Source, check_raw
 from advrush.errors import DataError
+
+HUB = "hub"
+"""The `data_dir` that asks for the Hugging Face hub."""
 
 
 def load_dataset(
@@ -31,94 +29,76 @@ def load_dataset(
 
     Args:
         name: digits, cifar10, cifar100, svhn, tiny_imagenet, or any other word for data of one's own.
-        data_dir: the folder (or archive) it lies in; "hub" asks the Hugging Face hub. Not needed for digits.
+        data_dir: the folder (or archive) it lies in, or a folder that holds it in a subfolder called `name`;
+            "hub" downloads it from the Hugging Face hub. Not used for digits.
         cache_dir: where decoded tensors are kept; $ADVRUSH_CACHE or ~/.cache/advrush unless given.
-        partial: accept counts other than the published ones.
-        known: what is known of the data set, in place of the table KNOWN.
+        partial: accept counts other than the published ones (a sample).
+        known: what is known of the data set, in place of its row in KNOWN.
 
     Raises DataError where it is not there (saying how to get it), is truncated, or is not what it claims to be.
     """
-    known = known or KNOWN.get(name)
+    check_name(name)
     if name == "digits":
-        return _dataset(name, _digits(), None)
+        raw = digits.read()
+        return _dataset(name, raw, raw.checksum(), None)
+    known = known or KNOWN.get(name)
     if data_dir is None:
-        raise DataError(_absent(name, known))
-    if str(data_dir) == "hub":
+        raise DataError(_how_to_get(name, known))
+    source = _find(name, data_dir, known, partial)
+    path = cache.place(cache_dir, name, source)
+    stored = None if path is None else cache.read(path)
+    raw, checksum = stored if stored is not None else (source.read(), None)
+    check_raw(raw, source.place, known, partial=partial)
+    if checksum is None:
+        checksum = raw.checksum()
+        if path is not None:
+            cache.write(path, raw, checksum)
+    return _dataset(name, raw, checksum, known)
+
+
+def _find(name: str, data_dir: Path | str, known: Known | None, partial: bool) -> Source:
+    if str(data_dir) == HUB:
         if known is None:
-            raise DataError(f"{name}: not a known name{did_you_mean(name, KNOWN)}; the hub serves {', '.join(KNOWN)}")
-        return _dataset(name, check_raw(hub.read(known), known.hub, known, partial=partial), known)
-    reader, files = _find(name, Path(data_dir), known)
-    return _dataset(name, _cached(reader, files, str(data_dir), known, partial, cache_dir), known)
+            hint = did_you_mean(name, KNOWN)
+            raise DataError(f"{name}: not a known name{hint}; the hub is asked for {', '.join(KNOWN)} only")
+        return readers.hub.find(known)
+    root = Path(data_dir).expanduser()
+    if not root.exists():
+        raise DataError(f"{root}: no such file or folder. {_how_to_get(name, known)}")
+    counts = None if partial else known
+    for folder in (root / name, root):
+        source = readers.find(name, folder, counts) if folder.exists() else None
+        if source is not None:
+            return source
+    inside = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "a file"
+    raise DataError(f"{root}: no {name} in it (found: {inside or 'nothing'}). {_how_to_get(name, known)}")
 
 
-def _find(name: str, data_dir: Path, known: Known | None) -> tuple[Reader, Sequence[Path]]:
-    if not data_dir.exists():
-        raise DataError(f"{data_dir}: no such folder. {_absent(name, known)}")
-    found = readers.find(name, data_dir)
-    if found is None:
-        inside = ", ".join(sorted(path.name for path in data_dir.iterdir())[:8]) if data_dir.is_dir() else "a file"
-        raise DataError(f"{data_dir}: no {name} in it (it holds: {inside or 'nothing'}). {_absent(name, known)}")
-    return found
-
-
-def _absent(name: str, known: Known | None) -> str:
+def _how_to_get(name: str, known: Known | None) -> str:
     if known is not None:
         return (
-            f"{name} does not come with the install: give --data-dir (data_dir=) with {known.how}, with parquet files of "
-            f"{known.hub}, or `hub` to download it (extra `hf`)"
+            f"{name} does not come with the install: give --data-dir (data_dir=) with {known.how}; or with the "
+            f"parquet files of {known.hub}; or the word `{HUB}` to download these (needs the extra: pip install "
+            "'advrush[hf]')"
         )
-    near = did_you_mean(name, (*KNOWN, "digits"))
     return (
-        f"{name}{near} is not a known data set; for data of your own give --data-dir (data_dir=) with a folder for each "
-        "class (perhaps below train/ and test/) or with train.npz and test.npz"
+        f"{name} is not a known data set{did_you_mean(name, (*KNOWN, 'digits'))}; for data of your own give --data-dir "
+        "(data_dir=) with a folder for each class, perhaps below train/ and test/, or with train.npz and test.npz"
     )
 
 
-def _cached(
-    reader: Reader, files: Sequence[Path], where: str, known: Known | None, partial: bool, cache_dir: Path | str | None
-) -> Raw:
-    folder = Path(cache_dir or os.environ.get("ADVRUSH_CACHE") or Path.home() / ".cache" / "advrush")
-    path = folder / f"{cache.key(files)}.safetensors"
-    raw = cache.read(path)
-    fresh = raw is None
-    raw = check_raw(raw or reader(), where, known, partial=partial)
-    if fresh:
-        cache.write(path, raw)
-    return raw
-
-
-def _dataset(name: str, raw: Raw, known: Known | None) -> Dataset:
-    mean, std = (known.mean, known.std) if known else _statistics(raw.train)
-    return Dataset(name, raw.train, raw.test, raw.validation, raw.classes, mean, std, checksum(raw))
+def _dataset(name: str, raw: Raw, checksum: str, known: Known | None) -> Dataset:
+    mean, std = (known.mean, known.std) if known is not None else _statistics(raw.train)
+    return Dataset(name, raw.train, raw.test, raw.validation, raw.classes, mean, std, checksum)
 
 
 def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel over [0, 1] pixels (exact sums in int64)."""
-    x = split.images.transpose(0, 1).flatten(1).to(torch.int64)
-    mean = x.sum(dim=1).double() / x.shape[1]
-    variance = (x.square().sum(dim=1).double() / x.shape[1] - mean.square()).clamp_min(1e-8)
-    return tuple((mean / 255).tolist()), tuple((variance.sqrt() / 255).tolist())
-
-
-def checksum(raw: Raw) -> str:
-    """Return 16 hexadecimal digits of the decoded content."""
-    digest = hashlib.sha256()
-    for split in (raw.train, raw.test, *([raw.validation] if raw.validation else [])):
-        digest.update(split.images.contiguous().numpy().tobytes())
-        digest.update(split.labels.numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _digits() -> Raw:
-    """Return scikit-learn's 1,797 handwritten digits: 8x8 pixels, 17 gray levels; every fifth of a class is a test image."""
-    from sklearn.datasets import load_digits
-
-    content = load_digits()
-    images = torch.from_numpy(np.rint(content.images * (255 / 16)).astype(np.uint8))[:, None]
-    labels = torch.from_numpy(content.target.astype(np.int64))
-    test = torch.zeros(len(labels), dtype=torch.bool)
-    for digit in range(10):
-        test[(labels == digit).nonzero().flatten()[4::5]] = True
-    everything = Split(images, labels)
-    train_rows, test_rows = (~test).nonzero().flatten(), test.nonzero().flatten()
-    return Raw(everything.subset(train_rows), everything.subset(test_rows), tuple(str(digit) for digit in range(10)))
+    """Return mean and standard deviation of each channel over [0, 1] pixels, from exact counts of the 256 values."""
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    means, deviations = [], []
+    for channel in split.images.unbind(1):
+        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        mean = (share * levels).sum()
+        means.append(float(mean))
+        deviations.append(float((share * (levels - mean).square()).sum().sqrt().clamp_min(1e-4)))
+    return tuple(means), tuple(deviations)

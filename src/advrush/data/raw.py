@@ -1,16 +1,15 @@
-"""What a reader returns, and the checks that every source must pass."""
+"""What a reader finds and returns, and the checks that every source must pass."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from advrush.data.dataset import Split
 from advrush.data.known import Known
@@ -26,79 +25,108 @@ class Raw:
     classes: tuple[str, ...]
     validation: Split | None = None
 
+    def parts(self) -> dict[str, Split]:
+        """Return the splits that there are, by name."""
+        held = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, "test": self.test, **held}
+
+    def checksum(self) -> str:
+        """Return 16 hexadecimal digits of the content: pixels, labels, shapes and class names."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for name, split in self.parts().items():
+            digest.update(f"{name} {tuple(split.images.shape)}".encode())
+            digest.update(split.images.contiguous().numpy().data)
+            digest.update(split.labels.contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that has been found but not yet read."""
+
+    form: str
+    """What it looks like, in words: "parquet files", say."""
+    place: str
+    """Where it is, for messages."""
+    files: tuple[Path, ...]
+    """All that it is read from; the cache notices when one of them changes."""
+    read: Callable[[], Raw] = field(compare=False)
+    """Decode it; DataError if it is incomplete or damaged."""
+
 
 def split_of(images: Any, labels: Any, where: str) -> Split:
-    """Return a split of uint8 images (N, H, W, C) and N labels; DataError naming `where` if they are not that."""
+    """Return a split of uint8 images (N, H, W, C) or (N, H, W) and N integer labels.
+
+    Raises DataError naming `where` if they are not that.
+    """
     images, labels = np.asarray(images), np.asarray(labels)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise DataError(f"{where}: images are {images.dtype} {images.shape}; expected uint8 (N, H, W, 1 or 3)")
-    if images.shape[1] != images.shape[2]:
-        raise DataError(f"{where}: images are {images.shape[1]}x{images.shape[2]}; expected square ones")
+    if images.ndim == 3:
+        images = images[..., None]
+    shape = images.shape
+    if images.dtype != np.uint8 or images.ndim != 4 or shape[-1] not in (1, 3):
+        raise DataError(f"{where}: images are {images.dtype} {shape}; expected uint8 (N, H, W, 1 or 3)")
+    if shape[1] != shape[2] or shape[1] == 0:
+        raise DataError(f"{where}: images of {shape[2]}x{shape[1]} pixels; expected square ones")
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise DataError(f"{where}: labels are {labels.dtype} {labels.shape} for {len(images)} images; expected one integer each")
+        found = f"labels are {labels.dtype} {labels.shape} for {len(images)} images"
+        raise DataError(f"{where}: {found}; expected one integer for each")
     tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     return Split(tensor, torch.from_numpy(labels.astype(np.int64)))
 
 
-def decode(encoded: Sequence[bytes], names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Decode PNG or JPEG files into uint8 (N, H, W, C), gray only if all are; DataError naming a broken one."""
-    with ThreadPoolExecutor() as pool:
-        images = list(pool.map(_decode, encoded, names))
-    gray = all(image.ndim == 2 for image in images)
-    images = [image[..., None] if gray else np.stack([image] * 3, -1) if image.ndim == 2 else image for image in images]
-    for image, name in zip(images, names, strict=True):
-        if image.shape != images[0].shape:
-            raise DataError(f"{name}: image of {image.shape[1]}x{image.shape[0]} pixels; expected {images[0].shape[1]}x{images[0].shape[0]} as the first")
-    return np.stack(images)
+def hold_out(everything: Split, every: int = 5) -> tuple[Split, Split]:
+    """Return (train, test): every fifth example of each class, in the given order, is a test image."""
+    held = torch.zeros(len(everything), dtype=torch.bool)
+    for label in sorted(set(everything.labels.tolist())):
+        held[(everything.labels == label).nonzero().flatten()[every - 1 :: every]] = True
+    return everything.subset((~held).nonzero().flatten()), everything.subset(held.nonzero().flatten())
 
 
-def _decode(encoded: bytes, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    try:
-        image = Image.open(BytesIO(encoded))
-        return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{name}: not a readable image ({error})") from None
-
-
-def check_raw(raw: Raw, where: str, known: Known | None, *, partial: bool) -> Raw:
-    """Refuse labels out of range, splits of different shapes, and (for a known set) wrong counts or sizes."""
-    parts = {"train": raw.train, "test": raw.test, **({"validation": raw.validation} if raw.validation else {})}
-    for part, split in parts.items():
-        if len(split) == 0:
-            raise DataError(f"{where}: no {part} images")
-        low, high = int(split.labels.min()), int(split.labels.max())
-        if low < 0 or high >= len(raw.classes):
-            raise DataError(f"{where}: {part} labels go from {low} to {high}; expected 0 to {len(raw.classes) - 1}")
-        if split.images.shape[1:] != raw.train.images.shape[1:]:
-            raise DataError(f"{where}: {part} images are {tuple(split.images.shape[1:])}; the training images {tuple(raw.train.images.shape[1:])}")
-    if known is not None:
-        _check_known(raw, where, known, partial)
-    return raw
-
-
-def _check_known(raw: Raw, where: str, known: Known, partial: bool) -> None:
-    side = raw.train.images.shape[-1]
-    if len(raw.classes) != known.classes or side != known.image_size:
-        raise DataError(
-            f"{where}: {len(raw.classes)} classes of {side}-pixel images; {known.name} has {known.classes} of {known.image_size} pixels"
-        )
-    if partial:
-        return
-    counts = {"train": (len(raw.train), known.train), "test": (len(raw.test), known.test)}
-    if raw.validation is not None:
-        counts["validation"] = (len(raw.validation), known.validation)
-    for part, (found, expected) in counts.items():
-        if found != expected:
-            raise DataError(
-                f"{where}: {found} {part} images; {known.name} has {expected}: truncated, or a sample "
-                "(--data.partial true accepts a sample)"
-            )
+def halve(split: Split) -> tuple[Split, Split]:
+    """Split a public validation set into validation and test (Table A4): each class's images in turn."""
+    order = torch.argsort(split.labels, stable=True)
+    return split.subset(order[0::2].sort().values), split.subset(order[1::2].sort().values)
 
 
 def class_names(labels: Iterable[int], names: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names, or the numbers up to the largest label where there are none."""
-    return tuple(str(name) for name in names) if names is not None else tuple(str(i) for i in range(max(labels) + 1))
+    if names is not None:
+        return tuple(str(name) for name in names)
+    return tuple(str(i) for i in range(max(labels, default=-1) + 1))
 
 
-Reader = Callable[[], Raw]
-"""Reads one source that has been found."""
+def check_raw(raw: Raw, where: str, known: Known | None, *, partial: bool) -> None:
+    """Refuse data that is not sound.
+
+    Raises DataError for an empty split, labels out of range, splits of different shapes, and for a known set
+    wrong classes, a wrong image size and (unless `partial`) other counts than the published ones.
+    """
+    shape = tuple(raw.train.images.shape[1:])
+    for part, split in raw.parts().items():
+        if len(split) == 0:
+            raise DataError(f"{where}: no {part} images")
+        low, high, last = int(split.labels.min()), int(split.labels.max()), len(raw.classes) - 1
+        if low < 0 or high > last:
+            raise DataError(f"{where}: {part} labels go from {low} to {high}; expected 0 to {last}")
+        if tuple(split.images.shape[1:]) != shape:
+            found = f"{part} images are {tuple(split.images.shape[1:])}, training images {shape}"
+            raise DataError(f"{where}: {found} (channels, height, width); expected the same")
+    if known is not None:
+        _check_known(raw, where, known, partial)
+
+
+def _check_known(raw: Raw, where: str, known: Known, partial: bool) -> None:
+    expected = (len(known.mean), known.image_size, known.image_size)
+    shape = tuple(raw.train.images.shape[1:])
+    if len(raw.classes) != known.classes or shape != expected:
+        found = f"{len(raw.classes)} classes, images of {shape} (channels, height, width)"
+        raise DataError(f"{where}: {found}; {known.name} has {known.classes} classes, {expected}")
+    if partial:
+        return
+    counts = {"train": known.train, "test": known.test, "validation": known.validation}
+    for part, split in raw.parts().items():
+        if len(split) != counts[part]:
+            raise DataError(
+                f"{where}: {len(split)} {part} images; {known.name} has {counts[part]}. "
+                "Truncated; if it is meant to be a sample, set data.partial to true"
+            )

@@ -4,56 +4,62 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from advrush.data.dataset import Split
-from advrush.data.raw import Raw, Reader, decode, split_of
+from advrush.data.images import decode_files
+from advrush.data.known import Known
+from advrush.data.raw import Raw, Source, hold_out, split_of
 from advrush.errors import DataError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
-HELD_OUT = 5
-"""Without a test folder every fifth image of each class is a test image."""
+Classes = dict[str, tuple[Path, ...]]
 
 
-def find(data_dir: Path) -> tuple[Reader, list[Path]] | None:
-    """Return a reader of train/CLASS/* and test/CLASS/* (or val/), or of CLASS/*, or None."""
-    train = data_dir / "train"
-    test = next((data_dir / name for name in ("test", "val") if (data_dir / name).is_dir()), None)
-    if train.is_dir() and test is not None:
-        if _classes(train):
-            return lambda: _both(train, test), _files(train) + _files(test)
-    elif data_dir.is_dir() and len(_classes(data_dir)) >= 2:
-        return lambda: _split(data_dir), _files(data_dir)
-    return None
+def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
+    """Return train/CLASS/* with test/CLASS/* (and perhaps val/CLASS/*), or CLASS/* of `data_dir`, or None."""
+    if not data_dir.is_dir():
+        return None
+    parts = {part: _classes(data_dir / part) for part in ("train", "test", "val")}
+    if parts["train"]:
+        files = _files(*parts.values())
+        form = "folders of classes below train and test"
+        return Source(form, str(data_dir), files, lambda: _separate(data_dir, parts))
+    everything = _classes(data_dir)
+    if len(everything) < 2:
+        return None
+    return Source("folders of classes", str(data_dir), _files(everything), lambda: _together(data_dir, everything))
 
 
-def _classes(root: Path) -> list[str]:
-    """Return the names of the folders that hold images, in order."""
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and any(p.suffix.lower() in ENDINGS for p in path.iterdir()))
+def _classes(root: Path) -> Classes:
+    """Return the images of each folder that has any, both in the order of their names."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    found = {
+        folder.name: tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)) for folder in folders
+    }
+    return {name: files for name, files in found.items() if files}
 
 
-def _files(root: Path) -> list[Path]:
-    return sorted(path for path in root.glob("*/*") if path.suffix.lower() in ENDINGS)
+def _files(*parts: Classes) -> tuple[Path, ...]:
+    return tuple(path for part in parts for files in part.values() for path in files)
 
 
-def _both(train: Path, test: Path) -> Raw:
-    classes, others = _classes(train), _classes(test)
-    if unknown := sorted(set(others) - set(classes)):
-        raise DataError(f"{test}: class {unknown[0]} is not in {train} ({', '.join(classes)})")
-    return Raw(_read(train, classes), _read(test, classes), tuple(classes))
+def _separate(root: Path, parts: dict[str, Classes]) -> Raw:
+    names = tuple(parts["train"])
+    test, held = parts["test"] or parts["val"], parts["val"] if parts["test"] else {}
+    if not test:
+        raise DataError(f"{root}: has train but no images below test (or val); expected test/CLASS/*.png")
+    for name in (*test, *held):
+        if name not in names:
+            raise DataError(f"{root}: class {name} is not below train; expected one of {', '.join(names)}")
+    validation = _read(held, names, root) if held else None
+    return Raw(_read(parts["train"], names, root), _read(test, names, root), names, validation)
 
 
-def _split(root: Path) -> Raw:
-    classes = _classes(root)
-    everything = _read(root, classes)
-    held = torch.zeros(len(everything), dtype=torch.bool)
-    for label in range(len(classes)):
-        held[(everything.labels == label).nonzero().flatten()[HELD_OUT - 1 :: HELD_OUT]] = True
-    train, test = (~held).nonzero().flatten(), held.nonzero().flatten()
-    return Raw(everything.subset(train), everything.subset(test), tuple(classes))
+def _together(root: Path, everything: Classes) -> Raw:
+    names = tuple(everything)
+    train, test = hold_out(_read(everything, names, root))
+    return Raw(train, test, names)
 
 
-def _read(root: Path, classes: list[str]) -> Split:
-    paths = [path for path in _files(root) if path.parent.name in classes]
-    labels = [classes.index(path.parent.name) for path in paths]
-    return split_of(decode([path.read_bytes() for path in paths], [str(path) for path in paths]), labels, str(root))
+def _read(part: Classes, names: tuple[str, ...], root: Path) -> Split:
+    labels = [names.index(name) for name, files in part.items() for _ in files]
+    return split_of(decode_files(_files(part)), labels, str(root))

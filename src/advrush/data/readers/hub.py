@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from advrush.data.dataset import Split
+from advrush.data.images import decode
 from advrush.data.known import Known
-from advrush.data.raw import Raw, split_of
-from advrush.data.readers.parquet import IMAGES, LABELS
-from advrush.data.readers.tiny_imagenet import halve
+from advrush.data.raw import Raw, Source, halve, split_of
+from advrush.data.readers.parquet import IMAGES, LABELS, encoded_images
 from advrush.errors import DataError
 
-CONFIGURATIONS = {"svhn": "cropped_digits"}
 
-
-def read(known: Known) -> Raw:
-    """Download (or take from the library's cache) and decode a data set of the hub."""
+def find(known: Known) -> Source:
+    """Download a data set of the hub (or take the library's own copy) and return it as a source."""
     try:
         import datasets
     except ImportError:
-        raise DataError(f"{known.name}: reading from the hub needs the library datasets; install advrush[hf]") from None
+        raise DataError(f"{known.name}: the hub needs the library datasets: pip install 'advrush[hf]'") from None
     try:
-        found = datasets.load_dataset(known.hub, CONFIGURATIONS.get(known.name))
-    except Exception as error:
-        offline = " (offline mode is on)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise DataError(f"{known.hub}: cannot be had from the hub{offline}: {error}") from None
-    train, names = _split(found["train"], f"{known.hub} train")
+        tables = datasets.load_dataset(known.hub, known.hub_configuration)
+    except Exception as error:  # no network, no such repository, offline mode, a full disk
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{known.hub}: cannot be had from the hub ({reason}). Else: {known.how}") from None
+    files = tuple(Path(file["filename"]) for table in tables.values() for file in table.cache_files)
+    return Source("the hub", known.hub, files, lambda: _read(known, tables))
+
+
+def _read(known: Known, tables: Any) -> Raw:
+    last = "valid" if known.validation else "test"
+    for part in ("train", last):
+        if part not in tables:
+            raise DataError(f"{known.hub}: has the splits {', '.join(tables)}; expected train and {last}")
+    train, names = _split(tables["train"], f"{known.hub} train")
+    other = _split(tables[last], f"{known.hub} {last}")[0]
     if known.validation:
-        validation, test = halve(_split(found["valid"], f"{known.hub} valid")[0])
+        validation, test = halve(other)
         return Raw(train, test, names, validation)
-    return Raw(train, _split(found["test"], f"{known.hub} test")[0], names)
+    return Raw(train, other, names)
 
 
 def _split(table: Any, where: str) -> tuple[Split, tuple[str, ...]]:
-    image = next(name for name in IMAGES if name in table.column_names)
-    label = next(name for name in LABELS[::-1] if name in table.column_names)
-    images = np.stack([np.asarray(picture.convert("RGB")) for picture in table[image]])
-    return split_of(images, np.asarray(table[label]), where), tuple(table.features[label].names)
+    image = next((name for name in IMAGES if name in table.column_names), None)
+    label = next((name for name in LABELS if name in table.column_names), None)
+    if image is None or label is None:
+        raise DataError(f"{where}: has columns {', '.join(table.column_names)}; expected an image and a label")
+    names = tuple(table.features[label].names)
+    rows = table.with_format("arrow")[:]  # the image files as they are, decoded below by our own threads
+    encoded = encoded_images(rows, image, where)
+    pixels = decode(len(encoded), encoded.__getitem__, lambda i: f"{where}: row {i}")
+    return split_of(pixels, rows[label].to_pylist(), where), names

@@ -1,4 +1,4 @@
-"""NumPy archives: train.npz and test.npz, or one file with both."""
+"""NumPy archives: train.npz and test.npz, or one file."""
 
 from __future__ import annotations
 
@@ -7,44 +7,64 @@ from typing import Any
 
 import numpy as np
 
-from advrush.data.raw import Raw, Reader, class_names, split_of
+from advrush.data.known import Known
+from advrush.data.raw import Raw, Source, class_names, hold_out, split_of
 from advrush.errors import DataError
 
+Arrays = dict[str, Any]
 
-def find(data_dir: Path) -> tuple[Reader, list[Path]] | None:
-    """Return a reader of train.npz and test.npz in `data_dir`, or of the file `data_dir` itself, or None."""
-    if data_dir.is_file() and data_dir.suffix == ".npz":
-        return lambda: _one(data_dir), [data_dir]
-    train, test = data_dir / "train.npz", data_dir / "test.npz"
-    if not train.is_file():
+
+def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
+    """Return train.npz and test.npz (perhaps validation.npz) in `data_dir`, or the file `data_dir` itself."""
+    if data_dir.is_file():
+        return (
+            Source("an npz file", str(data_dir), (data_dir,), lambda: _one(data_dir))
+            if data_dir.suffix == ".npz"
+            else None
+        )
+    train, test, held = (data_dir / f"{part}.npz" for part in ("train", "test", "validation"))
+    if not train.is_file() and not test.is_file():
         return None
-    if not test.is_file():
-        raise DataError(f"{data_dir}: has train.npz but no test.npz")
-    return lambda: _two(train, test), [train, test]
+    files = (train, test, held) if held.is_file() else (train, test)
+    return Source("train.npz and test.npz", str(data_dir), files, lambda: _several(files))
 
 
-def _two(train: Path, test: Path) -> Raw:
-    first, second = _open(train, ("images", "labels")), _open(test, ("images", "labels"))
-    names = first.get("class_names", second.get("class_names"))
-    split = split_of(first["images"], first["labels"], str(train))
-    return Raw(split, split_of(second["images"], second["labels"], str(test)), class_names(split.labels.tolist(), names))
+def _several(files: tuple[Path, ...]) -> Raw:
+    """Read `images` uint8 (N, H, W, C), `labels` (N,) and perhaps `class_names` of each file."""
+    for path in files:
+        if not path.is_file():
+            raise DataError(f"{path}: is not there; expected train.npz and test.npz, both")
+    data = [_open(path) for path in files]
+    splits = [
+        split_of(*_pair(part, "images", "labels", path), str(path)) for part, path in zip(data, files, strict=True)
+    ]
+    names = next((part["class_names"] for part in data if "class_names" in part), None)
+    classes = class_names(splits[0].labels.tolist(), names)
+    return Raw(splits[0], splits[1], classes, *splits[2:])
 
 
 def _one(path: Path) -> Raw:
-    """Read x_train, y_train, x_test, y_test (Keras's names) and perhaps class_names."""
-    data = _open(path, ("x_train", "y_train", "x_test", "y_test"))
-    train = split_of(data["x_train"], data["y_train"].ravel(), str(path))
-    test = split_of(data["x_test"], data["y_test"].ravel(), str(path))
-    return Raw(train, test, class_names(train.labels.tolist(), data.get("class_names")))
+    """Read x_train, y_train, x_test, y_test; or images and labels, of which a fifth of each class is for testing."""
+    data = _open(path)
+    if "x_train" in data:
+        train = split_of(*_pair(data, "x_train", "y_train", path), str(path))
+        test = split_of(*_pair(data, "x_test", "y_test", path), str(path))
+    else:
+        train, test = hold_out(split_of(*_pair(data, "images", "labels", path), str(path)))
+    labels = [*train.labels.tolist(), *test.labels.tolist()]
+    return Raw(train, test, class_names(labels, data.get("class_names")))
 
 
-def _open(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
+def _open(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as content:
-            data = dict(content)
-    except Exception as error:
-        raise DataError(f"{path}: truncated or not an npz file ({error})") from None
-    missing = [name for name in needed if name not in data]
-    if missing:
-        raise DataError(f"{path}: has {', '.join(data)}; expected arrays {', '.join(needed)}")
-    return data
+            return {name: content[name] for name in content.files}
+    except Exception as error:  # zip, zlib, numpy and pickle refusals: all mean the same to the user
+        raise DataError(f"{path}: truncated or not an npz file of plain arrays ({error})") from None
+
+
+def _pair(data: Arrays, images: str, labels: str, path: Path) -> tuple[Any, Any]:
+    if images not in data or labels not in data:
+        raise DataError(f"{path}: holds {', '.join(data) or 'nothing'}; expected arrays {images} and {labels}")
+    y = data[labels]
+    return data[images], y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y

@@ -3,65 +3,96 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from advrush.data.dataset import Split
-from advrush.data.raw import Raw, Reader, class_names, decode, split_of
+from advrush.data.images import decode
+from advrush.data.known import KNOWN, Known
+from advrush.data.raw import Raw, Source, class_names, halve, split_of
 from advrush.errors import DataError
 
 IMAGES, LABELS = ("img", "image"), ("label", "fine_label", "labels")
+FOLDERS = ("", "data", "plain_text", "cropped_digits", "cifar100")
+"""Where the repositories of the hub keep them."""
 
 
-def find(data_dir: Path) -> tuple[Reader, list[Path]] | None:
-    """Return a reader of train-*.parquet and test-*.parquet (or valid*-*) in `data_dir` or its folder data, or None."""
-    for root in (data_dir, data_dir / "data"):
-        train = sorted(root.glob("train*.parquet"))
-        test = sorted(root.glob("test*.parquet")) or sorted(root.glob("val*.parquet"))
-        if train and not test:
-            raise DataError(f"{root}: has train parquet files but no test-*.parquet")
-        if train:
-            return lambda: _read(train, test), [*train, *test]
+def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
+    """Return train*.parquet with test*.parquet (or val*.parquet) in `data_dir` or where the hub keeps them."""
+    if not data_dir.is_dir():
+        return None
+    for root in (data_dir / folder for folder in FOLDERS):
+        train, test, held = (sorted(root.glob(f"{part}*.parquet")) for part in ("train", "test", "val"))
+        if train or test:
+            return _source(name, root, train, test, held)
     return None
 
 
-def _read(train: list[Path], test: list[Path]) -> Raw:
-    parts = [_split(train), _split(test)]
-    names = parts[0][1]
-    return Raw(parts[0][0], parts[1][0], class_names(parts[0][0].labels.tolist(), names))
+def _source(name: str, root: Path, train: list[Path], test: list[Path], held: list[Path]) -> Source:
+    halved = name in KNOWN and KNOWN[name].validation > 0  # the hub's public validation set is no test set yet
+
+    def read() -> Raw:
+        if not train or not (test or held):
+            raise DataError(f"{root}: has {(train or test)[0].name}; expected train-*.parquet and test-*.parquet, both")
+        training, names = _split(train)
+        classes = class_names(training.labels.tolist(), names)
+        if halved and held:
+            validation, testing = halve(_split(held)[0])
+            return Raw(training, testing, classes, validation)
+        if not test:
+            return Raw(training, _split(held)[0], classes)
+        return Raw(training, _split(test)[0], classes, _split(held)[0] if held else None)
+
+    return Source("parquet files", str(root), (*train, *test, *held), read)
 
 
-def _split(paths: list[Path]) -> tuple[Split, list[str] | None]:
+def _split(paths: Sequence[Path]) -> tuple[Split, list[str] | None]:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise DataError(f"{paths[0]}: reading parquet needs pyarrow; install advrush[hf]") from None
-    encoded: list[bytes] = []
-    labels: list[int] = []
-    names: list[str] | None = None
+        raise DataError(f"{paths[0]}: reading parquet needs pyarrow: pip install 'advrush[hf]'") from None
+    _check_shards(paths)
+    tables = []
     for path in paths:
         try:
-            table = pyarrow.parquet.read_table(path)
+            tables.append((path, pyarrow.parquet.read_table(path)))
         except (OSError, pyarrow.ArrowException) as error:
             raise DataError(f"{path}: truncated or not a parquet file ({error})") from None
-        image, label = _column(table, IMAGES, path), _column(table, LABELS, path)
-        for cell in table[image].to_pylist():
-            content = cell.get("bytes") if isinstance(cell, dict) else cell
-            if not isinstance(content, bytes):
-                raise DataError(f"{path}: column {image} holds no image bytes")
-            encoded.append(content)
-        labels += table[label].to_pylist()
-        names = _names(table, label) or names
-    places = [f"{paths[0].parent}: image {i} of {paths[0].name}" for i in range(len(encoded))]
-    return split_of(decode(encoded, places), labels, str(paths[0])), names
+    encoded = [item for path, table in tables for item in encoded_images(table, _column(table, IMAGES, path), path)]
+    label = _column(tables[0][1], LABELS, paths[0])
+    labels = [value for path, table in tables for value in table[_column(table, LABELS, path)].to_pylist()]
+    places = [(path, row) for path, table in tables for row in range(table.num_rows)]
+    pixels = decode(len(encoded), encoded.__getitem__, lambda i: f"{places[i][0]}: row {places[i][1]}")
+    return split_of(pixels, labels, str(paths[0])), _names(tables[0][1], label)
+
+
+def _check_shards(paths: Sequence[Path]) -> None:
+    """Refuse a folder in which a part of `train-00000-of-00003.parquet` is missing."""
+    for path in paths:
+        found = re.search(r"-of-(\d+)", path.stem)
+        if found and int(found[1]) != len(paths):
+            raise DataError(f"{path}: {len(paths)} of its {int(found[1])} parts are there; expected all")
+
+
+def encoded_images(table: Any, column: str, where: Path | str) -> list[bytes]:
+    """Return the encoded images of an Arrow table's column of structs {bytes, path}."""
+    encoded = []
+    for row, cell in enumerate(table[column].to_pylist()):
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if not isinstance(content, bytes):
+            raise DataError(f"{where}: row {row} of column {column} holds no image bytes; expected {{bytes, path}}")
+        encoded.append(content)
+    return encoded
 
 
 def _column(table: Any, options: tuple[str, ...], path: Path) -> str:
     for name in options:
         if name in table.column_names:
             return name
-    raise DataError(f"{path}: columns {', '.join(table.column_names)}; expected one of {', '.join(options)}")
+    raise DataError(f"{path}: has columns {', '.join(table.column_names)}; expected one of {', '.join(options)}")
 
 
 def _names(table: Any, label: str) -> list[str] | None:

@@ -2,66 +2,81 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-import torch
-
 from advrush.data.dataset import Split
-from advrush.data.raw import Raw, Reader, decode, split_of
+from advrush.data.images import decode
+from advrush.data.known import Known
+from advrush.data.raw import Raw, Source, halve, split_of
 from advrush.errors import DataError
 
 FOLDER = "tiny-imagenet-200"
+ANNOTATIONS = "val/val_annotations.txt"
 
 
-def find(name: str, data_dir: Path) -> tuple[Reader, list[Path]] | None:
-    """Return a reader of the folder or the .zip below `data_dir`, or None."""
+def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
+    """Return the folder or the .zip in `data_dir` (or `data_dir` itself), or None."""
     for root in (data_dir, data_dir / FOLDER):
         if (root / "wnids.txt").is_file():
-            return lambda: _from_folder(root), [root / "wnids.txt", root / "val" / "val_annotations.txt", root / "train"]
+            names = _walk(root)
+            files = tuple(root / file for file in names)
+            return Source("the Tiny-ImageNet folder", str(root), files, partial(_from_folder, root, names))
     archive = data_dir if data_dir.suffix == ".zip" else data_dir / f"{FOLDER}.zip"
-    return (lambda: _from_zip(archive), [archive]) if archive.is_file() else None
+    if not archive.is_file():
+        return None
+    return Source("the Tiny-ImageNet zip", str(archive), (archive,), partial(_from_zip, archive))
 
 
-def _from_folder(root: Path) -> Raw:
-    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    return _read(str(root), files, lambda name: (root / name).read_bytes())
+def _walk(root: Path) -> list[str]:
+    """Return the files that are read, as names relative to the root (the unlabeled test images are not)."""
+    found = [name for name in ("wnids.txt", ANNOTATIONS) if (root / name).is_file()]
+    for below in ("train", "val"):
+        for folder, _, files in os.walk(root / below):
+            relative = Path(folder).relative_to(root).as_posix()
+            found += [f"{relative}/{file}" for file in files if file.endswith(".JPEG")]
+    return sorted(found)
+
+
+def _from_folder(root: Path, names: Sequence[str]) -> Raw:
+    return _read(str(root), names, lambda name: (root / name).read_bytes())
 
 
 def _from_zip(archive: Path) -> Raw:
     try:
         with zipfile.ZipFile(archive) as content:
-            inside = {name.partition(f"{FOLDER}/")[2] or name: name for name in content.namelist()}
+            inside = {name.removeprefix(f"{FOLDER}/"): name for name in content.namelist()}
             return _read(str(archive), sorted(inside), lambda name: content.read(inside[name]))
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise DataError(f"{archive}: truncated or not a zip archive ({error})") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{archive}: truncated or not a plain zip archive ({error})") from None
 
 
-def _read(where: str, files: list[str], read: Callable[[str], bytes]) -> Raw:
-    for name in ("wnids.txt", "val/val_annotations.txt"):
-        if name not in files:
-            raise DataError(f"{where}: has no {name}; not the canonical Tiny-ImageNet")
-    classes = read("wnids.txt").decode().split()
+def _read(where: str, names: Sequence[str], read: Callable[[str], bytes]) -> Raw:
+    there = set(names)
+    for name in ("wnids.txt", ANNOTATIONS):
+        if name not in there:
+            raise DataError(f"{where}: has no {name}; expected the layout of {FOLDER}")
+    classes = tuple(read("wnids.txt").decode().split())
     index = {wnid: label for label, wnid in enumerate(classes)}
-    train = [name for name in files if name.startswith("train/") and name.endswith(".JPEG")]
-    labels = [index.get(name.split("/")[1], -1) for name in train]
-    rows = [line.split("\t") for line in read("val/val_annotations.txt").decode().splitlines() if line]
-    held = [(f"val/images/{row[0]}", index.get(row[1], -1)) for row in rows]
-    missing = [name for name, _ in held if name not in set(files)] if held else []
+    train = [name for name in names if name.startswith("train/") and name.endswith(".JPEG")]
+    rows = [line.split("\t") for line in read(ANNOTATIONS).decode().splitlines() if line.strip()]
+    held = [f"val/images/{row[0]}" for row in rows]
+    missing = [name for name in held if name not in there]
     if missing:
-        raise DataError(f"{where}: {missing[0]} is not there ({len(missing)} validation images are missing)")
+        raise DataError(f"{where}: {missing[0]} is not there; expected all {len(held)} images of {ANNOTATIONS}")
 
-    def split(names: list[str], labels: list[int]) -> Split:
-        if not names:
-            raise DataError(f"{where}: has no images; not the canonical Tiny-ImageNet")
-        return split_of(decode([read(name) for name in names], names), labels, where)
+    def split(files: list[str], wnids: list[str]) -> Split:
+        for wnid in wnids:
+            if wnid not in index:
+                raise DataError(f"{where}: class {wnid} is not in wnids.txt, which names {len(classes)}")
+        pixels = decode(len(files), lambda i: read(files[i]), lambda i: f"{where}: {files[i]}")
+        return split_of(pixels, [index[wnid] for wnid in wnids], where)
 
-    validation, test = halve(split([name for name, _ in held], [label for _, label in held]))
-    return Raw(split(train, labels), test, tuple(classes), validation)
-
-
-def halve(split: Split) -> tuple[Split, Split]:
-    """Split the public validation set into validation and test (Table A4): each class's images in turn."""
-    order = torch.argsort(split.labels, stable=True)
-    return split.subset(order[0::2].sort().values), split.subset(order[1::2].sort().values)
+    if not train or not held:
+        raise DataError(f"{where}: {len(train)} training and {len(held)} validation images; expected some of both")
+    validation, test = halve(split(held, [row[1] if len(row) > 1 else "" for row in rows]))
+    return Raw(split(train, [name.split("/")[1] for name in train]), test, classes, validation)

@@ -1,0 +1,83 @@
+"""Random crop, flip and cutout of a whole batch by indexing: no loop over images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from advrush.config import check
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of training images."""
+
+    crop: int = 4
+    """Zero padding of the random crop, in pixels (0: no crop)."""
+    flip: bool = True
+    """Mirror half of the images left to right."""
+    cutout: int = 0
+    """Side of the square that is blackened around a random pixel (0: none)."""
+
+    def __post_init__(self) -> None:
+        check(self.crop >= 0, "augment.crop", self.crop, "a number of pixels >= 0")
+        check(self.cutout >= 0, "augment.cutout", self.cutout, "a number of pixels >= 0")
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """Return the images (N, C, H, W) of any type changed as drawn: crop, then flip, then cutout."""
+        images = crop_and_flip(images, self.crop, draws) if self.crop or self.flip else images
+        return cut_out(images, self.cutout, draws) if self.cutout else images
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What is random about N images; int64 (N,), `flip` bool (N,)."""
+
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+    row: Tensor
+    column: Tensor
+
+    @classmethod
+    def of(cls, augment: Augment, count: int, size: torch.Size, generator: torch.Generator) -> Draws:
+        """Draw for images of `size` (H, W): the same numbers of the generator whatever is switched off."""
+        shifts = 2 * augment.crop + 1
+        limits = (shifts, shifts, 2, int(size[0]), int(size[1]))
+        top, left, flip, row, column = (torch.randint(n, (count,), generator=generator) for n in limits)
+        return cls(top, left, flip.bool() if augment.flip else torch.zeros(count, dtype=torch.bool), row, column)
+
+    def to(self, device: torch.device) -> Draws:
+        """Return the draws on a device."""
+        return Draws(*(value.to(device) for value in (self.top, self.left, self.flip, self.row, self.column)))
+
+    def at(self, rows: slice) -> Draws:
+        """Return the draws of some of the images."""
+        return Draws(*(value[rows] for value in (self.top, self.left, self.flip, self.row, self.column)))
+
+
+def crop_and_flip(images: Tensor, padding: int, draws: Draws) -> Tensor:
+    """Cut a window of the original size out of each zero-padded image and mirror some, in one indexing."""
+    n, c, height, width = images.shape
+    padded = pad(images, (padding,) * 4)
+    across = torch.arange(width, device=images.device)
+    rows = draws.top[:, None] + torch.arange(height, device=images.device)
+    columns = draws.left[:, None] + torch.where(draws.flip[:, None], width - 1 - across, across)
+    places = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).view(n, 1, -1).expand(n, c, -1)
+    return padded.flatten(2).gather(2, places).view(n, c, height, width)
+
+
+def cut_out(images: Tensor, side: int, draws: Draws) -> Tensor:
+    """Blacken the square of `side` pixels around each image's own pixel, clipped at the border."""
+    height, width = images.shape[-2:]
+
+    def inside(length: int, center: Tensor) -> Tensor:
+        first = (center - side // 2)[:, None]
+        positions = torch.arange(length, device=images.device)
+        return (positions >= first) & (positions < first + side)
+
+    hole = inside(height, draws.row)[:, None, :, None] & inside(width, draws.column)[:, None, None, :]
+    return images.masked_fill(hole, 0)

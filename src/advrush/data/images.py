@@ -1,0 +1,63 @@
+"""Encoded image files to pixels: threads, one shape for all, a broken file named."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from advrush.errors import DataError
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+EIGHT_BIT = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"})
+CHUNK = 256
+"""Images a task decodes: fewer make the queue cost more than the decoding of a 32-pixel image."""
+
+
+def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str]) -> Pixels:
+    """Decode `count` PNG or JPEG files into uint8 (N, H, W, C), gray (C = 1) only if all are.
+
+    `read(i)` gives the bytes of file i, `name(i)` what to call it. Raises DataError naming a broken file, one of
+    another size than the first, or one with more than 8 bits a channel.
+    """
+    if count == 0:
+        return np.empty((0, 1, 1, 1), np.uint8)
+
+    def some(start: int) -> list[Pixels]:
+        return [_one(read(i), name(i)) for i in range(start, min(start + CHUNK, count))]
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore", UserWarning)  # of odd but readable palettes; what matters is raised
+        images = [image for chunk in pool.map(some, range(0, count, CHUNK)) for image in chunk]
+    gray = all(image.ndim == 2 for image in images)
+    height, width = images[0].shape[:2]
+    result = np.empty((count, height, width, 1 if gray else 3), np.uint8)
+    for i, image in enumerate(images):
+        if image.shape[:2] != (height, width):
+            found = f"{image.shape[1]}x{image.shape[0]} pixels"
+            raise DataError(f"{name(i)}: {found}; expected {width}x{height} as {name(0)}: resize the images first")
+        result[i] = image if image.ndim == 3 else image[..., None]
+    return result
+
+
+def decode_files(paths: Sequence[Path]) -> Pixels:
+    """Decode image files; DataError names the one that cannot be read."""
+    return decode(len(paths), lambda i: paths[i].read_bytes(), lambda i: str(paths[i]))
+
+
+def _one(encoded: bytes, name: str) -> Pixels:
+    try:
+        with Image.open(BytesIO(encoded), formats=("PNG", "JPEG", "BMP")) as image:
+            if image.mode not in EIGHT_BIT:
+                raise DataError(f"{name}: pixels of mode {image.mode}; expected 8 bits a channel")
+            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise DataError(f"{name}: damaged, {len(encoded)} bytes ({reason}); expected a PNG or JPEG file") from None
