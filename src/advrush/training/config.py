@@ -89,8 +89,8 @@ class TrainConfig:
     """Weight of the auxiliary head's loss (0: no such head)."""
     drop_path: float = 0.0
     """Probability of drop path at the end; it rises linearly from 0."""
-    validation_examples: int = 1000
-    """Training images held out to choose the best checkpoint."""
+    validation_examples: int | None = None
+    """Training images held out to choose the best checkpoint; unless given, a tenth of them, at most 1,000."""
     eval_every: int = 1
     """Check the held-out images every n epochs, and after the last."""
     seed: int = 0
@@ -100,6 +100,7 @@ class TrainConfig:
         check(bool(self.name), "name", self.name, "a word")
         check(self.epochs >= 1, "epochs", self.epochs, "a whole number >= 1")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
-        check(self.validation_examples >= 1, "validation_examples", self.validation_examples, "a whole number >= 1")
+        held = self.validation_examples
+        check(held is None or held >= 1, "validation_examples", held, "a whole number >= 1")
         check(self.eval_every >= 1, "eval_every", self.eval_every, "a whole number >= 1")
         check(self.beta >= 0, "beta", self.beta, "a number >= 0")

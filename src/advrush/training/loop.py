@@ -219,7 +219,8 @@ class _Training:
 
 def _hold_out(dataset: Dataset, config: TrainConfig) -> tuple[Split, Split]:
     """Return the training images without, and the held-out images alone."""
-    count, total = config.validation_examples, len(dataset.train)
+    total = len(dataset.train)
+    count = config.validation_examples or min(1000, max(1, total // 10))
     if count >= total:
         raise ConfigError(f"validation_examples: got {count}; expected fewer than the {total} training images")
     order = torch.randperm(total, generator=torch.Generator().manual_seed(config.seed))
