@@ -53,7 +53,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes_exit_with_2_and_say_what_is_right(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    runs = ["--runs-dir", str(tmp_path)] if arguments[0] in ("search", "train", "evaluate") and len(arguments) > 1 else []
+    launches = arguments[0] in ("search", "train", "evaluate") and len(arguments) > 1
+    runs = ["--runs-dir", str(tmp_path)] if launches else []
     assert main([*arguments, *runs]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
 

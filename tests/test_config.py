@@ -51,13 +51,13 @@ def test_mistakes_are_named(data: dict[str, object], message: str) -> None:
 
 def test_file_errors_name_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
-    with pytest.raises(ConfigError, match="a.toml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"a\.toml: cannot be read"):
         configs.load(Outer, path)
     path.write_text("name = ")
-    with pytest.raises(ConfigError, match="a.toml: not valid TOML"):
+    with pytest.raises(ConfigError, match=r"a\.toml: not valid TOML"):
         configs.load(Outer, path)
     path.write_text("nme = 'x'")
-    with pytest.raises(ConfigError, match="a.toml: unknown key 'nme'"):
+    with pytest.raises(ConfigError, match=r"a\.toml: unknown key 'nme'"):
         configs.load(Outer, path)
 
 

@@ -102,9 +102,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded() -> None:
 
 def test_another_genotype_is_refused(tmp_path: Path) -> None:
     path = published(tmp_path / "a.pth.tar", trained())
-    with pytest.raises(
-        ModelError, match=r"a\.pth\.tar: weights do not fit .*\n.* missing: cells.* and \d+ more"
-    ):
+    with pytest.raises(ModelError, match=r"a\.pth\.tar: weights do not fit .*\n.* missing: cells.* and \d+ more"):
         import_network(path, "pdarts")
 
 

@@ -160,9 +160,7 @@ def test_normalized_takes_pixels_and_carries_its_statistics() -> None:
     network = small(auxiliary=True).eval()
     pixels, x = Normalized(network, [0.25], [0.5]), torch.rand(2, 1, 8, 8)
     torch.testing.assert_close(pixels(x), network((x - 0.25) / 0.5))
-    torch.testing.assert_close(
-        pixels.forward_with_auxiliary(x)[1], network.forward_with_auxiliary((x - 0.25) / 0.5)[1]
-    )
+    torch.testing.assert_close(pixels.forward_with_auxiliary(x)[1], network.forward_with_auxiliary((x - 0.25) / 0.5)[1])
     other = Normalized(small(auxiliary=True), [0.0], [1.0]).eval()
     other.load_state_dict(pixels.state_dict())
     assert torch.equal(other(x), pixels(x))

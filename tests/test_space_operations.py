@@ -72,8 +72,7 @@ def test_factorized_reduce_reads_even_and_odd_pixels() -> None:
     reduce.bn.running_var -= reduce.bn.eps
     x = torch.randn(2, 3, 6, 6)
     expected = [
-        conv2d(x.relu()[:, :, i::2, i::2], conv.weight)
-        for i, conv in enumerate([reduce.conv_1, reduce.conv_2])
+        conv2d(x.relu()[:, :, i::2, i::2], conv.weight) for i, conv in enumerate([reduce.conv_1, reduce.conv_2])
     ]
     torch.testing.assert_close(reduce(x), torch.cat(expected, dim=1))
     odd = reduce(x[:, :, :5, :5])

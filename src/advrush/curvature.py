@@ -57,14 +57,13 @@ def input_gradient(
 ) -> Tensor:
     """Return the gradient (N, ...) of each example's loss with respect to its own input."""
     x = x.detach().requires_grad_(True)
-    (g,) = torch.autograd.grad(loss(model(x), y).sum(), x, create_graph=create_graph)
-    return g
+    return torch.autograd.grad(loss(model(x), y).sum(), x, create_graph=create_graph)[0]
 
 
 def attack_direction(g: Tensor) -> Tensor:
     """Return `sign(g) / ||sign(g)||_2` for each example, detached; zero where g is zero."""
     z = g.detach().sign()
-    norm = torch.linalg.vector_norm(z.flatten(1), dim=1).clamp_min(1.0)
+    norm: Tensor = torch.linalg.vector_norm(z.flatten(1), dim=1).clamp_min(1.0)
     return z / norm.view(-1, *[1] * (z.dim() - 1))
 
 

@@ -1,7 +1,7 @@
 """Evaluation of any network: accuracies under attacks, flags for each example."""
 
-from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.batchwise import measure
+from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.outcome import AttackOutcome, Evaluation, wilson
 from advrush.evaluation.stage import evaluate
 from advrush.evaluation.targets import Target, find_target

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
 from advrush.data import Dataset
-from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.batchwise import measure
+from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.outcome import Evaluation
 from advrush.evaluation.targets import Target, find_target, weights_digest
 from advrush.progress import Display

@@ -73,10 +73,8 @@ def _column_xs(layout: Layout, box: float) -> list[float]:
 
 def _state(graph: CellGraph, layout: Layout, item: Item, x: float, box: float) -> Markup:
     """Draw a state and, in front of it, the boxes of the primitives that enter it."""
-    if item.state == OUTPUT:
-        name = "c_k" if graph.inputs > 1 else "output"
-    else:
-        name = state_label(item.state, graph.inputs)
+    output = "c_k" if graph.inputs > 1 else "output"
+    name = output if item.state == OUTPUT else state_label(item.state, graph.inputs)
     outer = item.state == OUTPUT or item.state < graph.inputs
     shape = element(
         "rect", x=x, y=item.y - 13, width=STATE, height=26.0, rx=6 if outer else 13,

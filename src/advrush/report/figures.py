@@ -50,7 +50,7 @@ def architecture_curves(rows: Rows) -> Figure:
     for index, kind in enumerate(rows[-1]["alpha_entropy"]):
         for axis, key in ((left, "alpha_entropy"), (right, "skips")):
             flat = [{"epoch": row["epoch"], key: row.get(key, {}).get(kind)} for row in rows]
-            step = {"drawstyle": "steps-mid"} if key == "skips" else {}
+            step: dict[str, Any] = {"drawstyle": "steps-mid"} if key == "skips" else {}
             axis.plot(*xy(flat, key), color=series_color(index), label=kind_label(kind), **_dots(rows), **step)
     left.set_ylabel("mean entropy of an edge, nats")
     right.set_ylabel("skip connections")

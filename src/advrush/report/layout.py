@@ -8,6 +8,7 @@ crosses a box.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from advrush.space import CellGraph
 
@@ -130,9 +131,10 @@ def _sort(column: list[Item], beside: list[Item], links: dict[int, list[Item]]) 
 
 def _crossings(columns: list[list[Item]], links: dict[int, list[Item]]) -> int:
     total = 0
-    for left, right in zip(columns, columns[1:], strict=False):
+    for left, right in pairwise(columns):
         place = {id(item): index for index, item in enumerate(right)}
-        lines = [(i, place[id(other)]) for i, item in enumerate(left) for other in links[id(item)] if id(other) in place]
+        targets = [(i, id(other)) for i, item in enumerate(left) for other in links[id(item)]]
+        lines = [(i, place[other]) for i, other in targets if other in place]
         total += sum((a - c) * (b - d) < 0 for k, (a, b) in enumerate(lines) for c, d in lines[:k])
     return total
 
@@ -170,4 +172,4 @@ def _order_boxes(graph: CellGraph, depth: dict[int, int], columns: list[list[Ite
     for index, column in enumerate(columns):
         for item in column:
             heights = {other.state: other.y for other in columns[index - 1]} if index else {}
-            item.boxes.sort(key=lambda edge: (heights[graph.edges[edge].source], edge))  # noqa: B023
+            item.boxes.sort(key=lambda edge: (heights[graph.edges[edge].source], edge))

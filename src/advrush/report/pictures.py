@@ -50,6 +50,6 @@ def examples(tensors: Mapping[str, Array], classes: Sequence[str] = ()) -> list[
     shown = []
     for i, (x, x_adv) in enumerate(zip(tensors["x"], tensors["x_adv"], strict=True)):
         y, clean, fooled = (int(tensors[key][i]) for key in ("y", "pred", "pred_adv"))
-        pictures = [png_uri(image) for image in (x, x_adv, 0.5 + factor * (x_adv - x))]
-        shown.append(Example(*pictures, name(y), name(clean), name(fooled), fooled != y))
+        images, difference = (png_uri(x), png_uri(x_adv)), png_uri(0.5 + factor * (x_adv - x))
+        shown.append(Example(*images, difference, name(y), name(clean), name(fooled), fooled != y))
     return shown

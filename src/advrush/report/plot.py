@@ -19,7 +19,7 @@ from advrush.report.svg import subscripts
 INK, LINE = "#1f2329", "#c9ced6"
 """Text and grid; in an SVG of `to_svg` they become the page's."""
 
-STYLE = {
+STYLE: Any = {
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -24,7 +24,16 @@ from advrush.report.palette import kind_label
 from advrush.report.pictures import amplification, examples
 from advrush.report.plot import to_svg
 from advrush.report.records import Record
-from advrush.report.tables import Entry, Table, accuracies, accuracy_table, by_threat, cost_table, percent, training_table
+from advrush.report.tables import (
+    Entry,
+    Table,
+    accuracies,
+    accuracy_table,
+    by_threat,
+    cost_table,
+    percent,
+    training_table,
+)
 
 SHOWN = 6
 """Attacked images shown for each model."""

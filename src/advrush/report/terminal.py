@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -24,7 +25,7 @@ from advrush.report.summary import data_set
 from advrush.report.tables import accuracies, duration, format_count, percent
 from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
 
-HEAD = {"box": None, "pad_edge": False, "header_style": "bold"}
+HEAD: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "bold"}
 
 
 def show(target: str, console: Console) -> None:

@@ -140,9 +140,7 @@ def parse(text: str) -> Genotype:
 def from_dict(data: Any) -> Genotype:
     """Build a genotype from a mapping with exactly the four fields (a "source" note may be there too)."""
     if not isinstance(data, Mapping):
-        raise GenotypeError(
-            f"genotype: got {type(data).__name__}; expected an object with {', '.join(FIELDS)}"
-        )
+        raise GenotypeError(f"genotype: got {type(data).__name__}; expected an object with {', '.join(FIELDS)}")
     for key in data:
         if key not in (*FIELDS, "source"):
             raise GenotypeError(f"genotype: unknown field {key!r}{did_you_mean(str(key), FIELDS)}")
@@ -174,13 +172,9 @@ def _edges(cell: str, value: Any) -> tuple[Edge, ...]:
             raise GenotypeError(f"{place}: got {item!r}; expected (primitive, source)")
         primitive, source = item
         if primitive not in known:
-            raise GenotypeError(
-                f"{place}: unknown primitive {primitive!r}{did_you_mean(str(primitive), known)}"
-            )
+            raise GenotypeError(f"{place}: unknown primitive {primitive!r}{did_you_mean(str(primitive), known)}")
         if not _is_int(source) or not 0 <= source < target:
-            raise GenotypeError(
-                f"{place}: reads {source!r}; node {target} may read states 0 to {target - 1} only"
-            )
+            raise GenotypeError(f"{place}: reads {source!r}; node {target} may read states 0 to {target - 1} only")
         edges.append(Edge(primitive, source))
     return tuple(edges)
 

@@ -119,9 +119,7 @@ OPERATIONS: Mapping[str, Callable[[int, int, bool], nn.Module]] = MappingProxyTy
     {
         "none": lambda channels, stride, affine: Zero(stride),
         "max_pool_3x3": lambda channels, stride, affine: nn.MaxPool2d(3, stride, padding=1),
-        "avg_pool_3x3": lambda channels, stride, affine: nn.AvgPool2d(
-            3, stride, padding=1, count_include_pad=False
-        ),
+        "avg_pool_3x3": lambda channels, stride, affine: nn.AvgPool2d(3, stride, padding=1, count_include_pad=False),
         "skip_connect": _skip,
         "sep_conv_3x3": lambda channels, stride, affine: SepConv(channels, 3, stride, affine),
         "sep_conv_5x5": lambda channels, stride, affine: SepConv(channels, 5, stride, affine),
@@ -134,9 +132,7 @@ OPERATIONS: Mapping[str, Callable[[int, int, bool], nn.Module]] = MappingProxyTy
 """Primitive name to constructor (channels, stride, affine)."""
 
 
-def operation(
-    primitive: str, channels: int, stride: int, *, affine: bool = True, pool_norm: bool = False
-) -> nn.Module:
+def operation(primitive: str, channels: int, stride: int, *, affine: bool = True, pool_norm: bool = False) -> nn.Module:
     """Build a primitive; `pool_norm` puts batch norm without affine after a pool, as in the supernet.
 
     Raises GenotypeError, with a suggestion, for an unknown name.
