@@ -66,8 +66,8 @@ def crop_and_flip(images: Tensor, padding: int, draws: Draws) -> Tensor:
     across = torch.arange(width, device=images.device)
     rows = draws.top[:, None] + torch.arange(height, device=images.device)
     columns = draws.left[:, None] + torch.where(draws.flip[:, None], width - 1 - across, across)
-    places = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).view(n, 1, -1).expand(n, c, -1)
-    return padded.flatten(2).gather(2, places).view(n, c, height, width)
+    places = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).view(n, 1, height * width)
+    return padded.flatten(2).gather(2, places.expand(n, c, height * width)).view(n, c, height, width)
 
 
 def cut_out(images: Tensor, side: int, draws: Draws) -> Tensor:

@@ -70,7 +70,8 @@ def split_of(images: Any, labels: Any, where: str) -> Split:
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         found = f"labels are {labels.dtype} {labels.shape} for {len(images)} images"
         raise DataError(f"{where}: {found}; expected one integer for each")
-    tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    # Writable: bytes of a file are not, and torch would hand them out as if they were.
+    tensor = torch.from_numpy(np.require(images.transpose(0, 3, 1, 2), requirements=["C", "W"]))
     return Split(tensor, torch.from_numpy(labels.astype(np.int64)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -85,12 +86,14 @@ def _from_archive(layout: Layout, archive: Path, counts: Known | None) -> Raw:
     wanted = {f"{layout.folder}/{file}": file for file in (*layout.train, layout.test, layout.names)}
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:  # in the order of the archive: gzip cannot go back cheaply
+        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
                 file = wanted.get(member.name.removeprefix("./"))
                 content = tar.extractfile(member) if file is not None and member.isfile() else None
                 if file is not None and content is not None:
                     contents[file] = content.read()
+            while stream.read(1 << 20):  # to its end, where gzip compares its checksum: tar stops before
+                pass
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{archive}: truncated or not a tar archive ({error})") from None
     missing = [path for path, file in wanted.items() if file not in contents]

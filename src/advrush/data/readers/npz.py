@@ -57,7 +57,7 @@ def _one(path: Path) -> Raw:
 
 def _open(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except Exception as error:  # zip, zlib, numpy and pickle refusals: all mean the same to the user
         raise DataError(f"{path}: truncated or not an npz file of plain arrays ({error})") from None

@@ -86,11 +86,15 @@ _STANDS_FOR: Mapping[tuple[str, str], Callable[..., Any]] = MappingProxyType(
 )
 
 
+class _RefusedError(Exception):
+    """The pickle names something that is not admitted."""
+
+
 class _Restricted(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = _STANDS_FOR.get((module, name))
         if found is None:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR batch does: refused")
+            raise _RefusedError(f"it asks for {module}.{name}, which no CIFAR batch does: refused")
         return found
 
 
@@ -102,6 +106,8 @@ def load_batch(content: bytes, where: str) -> dict[str, Any]:
     """
     try:
         data = _Restricted(io.BytesIO(content), encoding="bytes").load()
+    except _RefusedError as error:
+        raise DataError(f"{where}: {error}") from None
     except Exception as error:  # a damaged pickle can fail in any way; none of them runs code
         reason = str(error) or type(error).__name__
         raise DataError(f"{where}: truncated, or not a CIFAR batch, {len(content)} bytes ({reason})") from None

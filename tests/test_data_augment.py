@@ -1,0 +1,72 @@
+"""Crop, flip and cutout against a loop over the images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from advrush.data import Augment
+from advrush.data.augment import Draws
+from advrush.errors import ConfigError
+
+
+def by_loop(images: Tensor, augment: Augment, draws: Draws) -> Tensor:
+    """Do it image by image and pixel by pixel."""
+    result = torch.zeros_like(images)
+    n, _, height, width = images.shape
+    for i in range(n):
+        for row in range(height):
+            for column in range(width):
+                across = width - 1 - column if augment.flip and bool(draws.flip[i]) else column
+                y = row + int(draws.top[i]) - augment.crop
+                x = across + int(draws.left[i]) - augment.crop
+                top, left = int(draws.row[i]) - augment.cutout // 2, int(draws.column[i]) - augment.cutout // 2
+                hole = top <= row < top + augment.cutout and left <= column < left + augment.cutout
+                if 0 <= y < height and 0 <= x < width and not hole:
+                    result[i, :, row, column] = images[i, :, y, x]
+    return result
+
+
+@given(
+    count=st.integers(1, 4),
+    channels=st.sampled_from([1, 3]),
+    height=st.integers(1, 7),
+    width=st.integers(1, 7),
+    crop=st.integers(0, 3),
+    flip=st.booleans(),
+    cutout=st.integers(0, 9),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_equals_a_loop_over_pixels(
+    count: int, channels: int, height: int, width: int, crop: int, flip: bool, cutout: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(1, 256, (count, channels, height, width), generator=generator, dtype=torch.uint8)
+    augment = Augment(crop, flip, cutout)
+    draws = Draws.of(augment, count, images.shape[-2:], generator)
+    assert torch.equal(augment.apply(images, draws), by_loop(images, augment, draws))
+
+
+def test_all_offsets_and_both_sides_are_drawn_evenly() -> None:
+    augment = Augment(crop=2, flip=True, cutout=3)
+    draws = Draws.of(augment, 20_000, torch.Size([8, 6]), torch.Generator().manual_seed(0))
+    for values, limit in ((draws.top, 5), (draws.left, 5), (draws.flip.long(), 2), (draws.row, 8), (draws.column, 6)):
+        shares = values.bincount(minlength=limit) / 20_000
+        assert len(shares) == limit and (shares - 1 / limit).abs().max() < 0.02
+
+
+def test_nothing_switched_on_changes_nothing() -> None:
+    images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    nothing = Augment(crop=0, flip=False, cutout=0)
+    draws = Draws.of(nothing, 5, images.shape[-2:], torch.Generator().manual_seed(0))
+    assert torch.equal(nothing.apply(images, draws), images)
+
+
+@pytest.mark.parametrize("field", ["crop", "cutout"])
+def test_negative_pixels_are_refused(field: str) -> None:
+    with pytest.raises(ConfigError, match=f"augment.{field}: got -1"):
+        Augment(**{field: -1})

@@ -1,0 +1,78 @@
+"""Class folders of one's own, with and without a split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from advrush.data import load_dataset
+from advrush.errors import DataError
+from data_files import Pixels, class_folders, png
+
+
+def test_separate_folders_read_back_exactly(tmp_path: Path) -> None:
+    parts = {part: Pixels(6, 2, 9, seed) for seed, part in enumerate(("train", "test", "val"))}
+    for part, pixels in parts.items():
+        class_folders(tmp_path / part, pixels)
+    dataset = load_dataset("own", data_dir=tmp_path)
+    assert dataset.validation is not None and dataset.classes == ("class_0", "class_1")
+    for split, part in ((dataset.train, "train"), (dataset.test, "test"), (dataset.validation, "val")):
+        order = [0, 2, 4, 1, 3, 5]  # class by class
+        assert torch.equal(split.images, torch.from_numpy(parts[part].x[order]).permute(0, 3, 1, 2))
+        assert split.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    flat = parts["train"].x.reshape(-1, 3) / 255
+    assert dataset.mean == pytest.approx(flat.mean(axis=0)) and dataset.std == pytest.approx(flat.std(axis=0))
+
+
+def test_without_a_split_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
+    class_folders(tmp_path, Pixels(30, 3, 5, 0))
+    one, two = load_dataset("own", data_dir=tmp_path), load_dataset("own", data_dir=tmp_path)
+    assert one.train.labels.bincount().tolist() == [8] * 3 and one.test.labels.bincount().tolist() == [2] * 3
+    assert one.checksum == two.checksum
+    every = torch.cat([one.train.images, one.test.images]).flatten(1)
+    assert len(every.unique(dim=0)) == 30
+
+
+def test_gray_stays_gray_and_a_mixture_becomes_color(tmp_path: Path) -> None:
+    pixels = Pixels(20, 2, 5, 0)
+    pixels.x = pixels.x[..., :1]
+    assert load_dataset("own", data_dir=class_folders(tmp_path, pixels)).channels == 1
+    (tmp_path / "class_0" / "color.png").write_bytes(png(np.zeros((5, 5, 3), np.uint8)))
+    assert load_dataset("own", data_dir=tmp_path).channels == 3
+
+
+def _sixteen_bits(path: Path) -> None:
+    Image.fromarray(np.full((5, 5), 4000, np.uint16)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda p: p.write_bytes(b""), r"new\.png: damaged, 0 bytes"),
+        (lambda p: p.write_text("no image"), r"new\.png: damaged, 8 bytes \(not an image\)"),
+        (lambda p: p.write_bytes(png(np.zeros((7, 7, 3), np.uint8))), r"new\.png: 7x7 pixels; expected 5x5 as"),
+        (_sixteen_bits, r"new\.png: pixels of mode I;16; expected 8 bits"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(write: object, message: str, tmp_path: Path) -> None:
+    class_folders(tmp_path, Pixels(20, 2, 5, 0))
+    write(tmp_path / "class_1" / "new.png")  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        load_dataset("own", data_dir=tmp_path)
+
+
+def test_a_missing_test_folder_is_named(tmp_path: Path) -> None:
+    class_folders(tmp_path / "train", Pixels(6, 2, 5, 0))
+    with pytest.raises(DataError, match="has train but no images below test"):
+        load_dataset("own", data_dir=tmp_path)
+
+
+def test_a_class_that_is_only_in_the_test_folder_is_refused(tmp_path: Path) -> None:
+    class_folders(tmp_path / "train", Pixels(6, 2, 5, 0))
+    class_folders(tmp_path / "test", Pixels(6, 3, 5, 0))
+    with pytest.raises(DataError, match="class class_2 is not below train; expected one of class_0, class_1"):
+        load_dataset("own", data_dir=tmp_path)
