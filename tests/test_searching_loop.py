@@ -15,11 +15,13 @@ import torch
 
 from advrush.data import DataConfig, split_half
 from advrush.errors import ConfigError, RunError
-from advrush.run import Run
+from advrush.parallel import Parallel
+from advrush.run import Run, memory_advice
 from advrush.searching import AlphaStep, Batch, CurvatureConfig, Darts, SearchConfig, derive, search
 from advrush.searching.config import Deviations
 from advrush.searching.loop import clip_
 from advrush.searching.monitor import skip_warning
+from advrush.searching.streams import Streams
 
 TINY = SearchConfig(
     name="tiny",
@@ -178,6 +180,28 @@ def test_authors_fidelity_runs(tmp_path: Path) -> None:
     config = replace(TINY, fidelity="authors", epochs=2, warmup_epochs=1)
     rows = search(config, runs_dir=tmp_path, device="cpu", display=False).metrics()
     assert len(rows) == 2
+
+
+def test_without_a_split_the_architecture_always_sees_the_first_images() -> None:
+    dataset = TINY.data.load(None)
+    team = Parallel(0, 1, torch.device("cpu"))
+    plain = replace(TINY, crop=0, deviations=Deviations(no_split=True))
+    steps = list(Streams.of(plain, dataset, team).epoch(3))
+    assert len(steps) == len(dataset.train) // TINY.batch_size
+    assert torch.equal(torch.cat([y for (_, y), _ in steps]), dataset.train.labels)
+    assert all(torch.equal(y_val, dataset.train.labels[: TINY.batch_size]) for _, (_, y_val) in steps)
+    augmented = list(Streams.of(replace(plain, crop=1), dataset, team).epoch(3))
+    assert not torch.equal(augmented[0][1][0], augmented[1][1][0])
+
+
+def test_running_out_of_memory_says_what_to_try() -> None:
+    with (
+        pytest.raises(RunError, match="out of memory at batch_size 96; try batch_size 48"),
+        memory_advice("batch_size", 96),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(RuntimeError, match="something else"), memory_advice("batch_size", 96):
+        raise RuntimeError("something else")
 
 
 def test_clip_bounds_the_common_norm() -> None:

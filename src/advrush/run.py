@@ -7,7 +7,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from io import BytesIO
@@ -167,6 +168,21 @@ class Run:
             lock.close()
             raise RunError(f"{self.path}: another process is working on this run; wait for it or stop it") from None
         self._lock = lock
+
+
+@contextmanager
+def memory_advice(field: str, value: int) -> Iterator[None]:
+    """Turn running out of memory into a RunError that says which value of `field` to try."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # the CPU's allocator raises a plain RuntimeError with these words
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise RunError(
+            f"out of memory at {field} {value}; try {field} {max(1, value // 2)}. What was finished is kept: "
+            "a smaller batch is another configuration and begins anew"
+        ) from None
 
 
 def environment() -> dict[str, Any]:

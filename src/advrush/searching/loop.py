@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from advrush import parallel
-from advrush.config import check
 from advrush.curvature import measure_curvature
-from advrush.data import Augment, Dataset, Split, epoch_batches, split_half
+from advrush.data import Dataset
 from advrush.errors import RunError
 from advrush.models.batchnorm import share_batch_statistics
 from advrush.models.supernet import Supernet
 from advrush.progress import Display
-from advrush.run import Run
+from advrush.run import Run, memory_advice
 from advrush.searching.config import SearchConfig
 from advrush.searching.monitor import Monitor, describe, skip_warning
 from advrush.searching.objectives import AlphaStep, Batch, Darts, Objective, weight_gradients
 from advrush.searching.select import objective_of
+from advrush.searching.streams import Streams
 from advrush.space import SPACES, Architecture
 
 
@@ -59,7 +59,8 @@ def search(
     try:
         if not team.share(run.done):
             chosen = objective or objective_of(config, dataset)
-            _Search(config, dataset, run, team, chosen).go(display and team.is_main)
+            with memory_advice("batch_size", config.batch_size):
+                _Search(config, dataset, run, team, chosen).go(display and team.is_main)
         team.barrier()
         return run
     finally:
@@ -73,14 +74,8 @@ class _Search:
         self, config: SearchConfig, dataset: Dataset, run: Run, team: parallel.Parallel, objective: Objective
     ) -> None:
         self.config, self.run, self.team, self.objective = config, run, team, objective
-        self.dtype = getattr(torch, config.dtype)
-        self.weight_half, self.alpha_half = (half.to(team.device) for half in split_half(dataset.train, config.seed))
-        most = len(self.weight_half)
-        check(config.batch_size <= most, "batch_size", config.batch_size, f"at most {most}, half of the images")
-        self.mean, self.std = (
-            torch.tensor(value, dtype=self.dtype, device=team.device).view(1, -1, 1, 1)
-            for value in (dataset.mean, dataset.std)
-        )
+        self.streams = Streams.of(config, dataset, team)
+        self.steps = self.streams.steps
         self.supernet = self._build(dataset)
         self.weights, self.alphas = self.supernet.weights(), self.supernet.alphas()
         self.weight_optimizer = torch.optim.SGD(
@@ -91,7 +86,8 @@ class _Search:
             list(self.alphas.values()), config.alpha.lr, betas, weight_decay=config.alpha.weight_decay
         )
         self.epoch = 0
-        self.steps = len(self.weight_half) // config.batch_size
+        # looking at a loss on a GPU makes the host wait for it
+        self.check_every = 1 if team.device.type == "cpu" else 50
 
     def _build(self, dataset: Dataset) -> Supernet:
         """Initialize on the CPU from the seed, so that every process and device begins with the same numbers."""
@@ -103,7 +99,7 @@ class _Search:
             )  # fmt: skip
         if self.team.world > 1:
             share_batch_statistics(supernet)
-        return supernet.to(self.team.device, self.dtype)
+        return supernet.to(self.team.device, getattr(torch, self.config.dtype))
 
     def go(self, show: bool) -> None:
         """Run the epochs that are left, then write genotype and result."""
@@ -131,7 +127,7 @@ class _Search:
             self._update_alphas(alpha_step)
             loss, accuracy = self._update_weights(objective.weight_inputs(self.supernet, batch), batch.y)
             monitor.add(alpha_step, loss, accuracy)
-            if step % 50 == 0 or step + 1 == self.steps:
+            if step % self.check_every == 0 or step + 1 == self.steps:
                 self._stop_unless_finite(monitor, step)
         return monitor.row(self.epoch, "warmup" if warm else "objective", lr, self.team)
 
@@ -160,25 +156,9 @@ class _Search:
         return loss, accuracy
 
     def _batches(self) -> Iterator[Batch]:
-        """Yield the batches of this epoch for this process, normalized."""
-        config, team = self.config, self.team
-
-        def stream(split: Split, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-            return epoch_batches(
-                split, batch_size=config.batch_size, seed=seed, epoch=self.epoch,
-                augment=Augment(crop=config.crop, flip=config.flip), rank=team.rank, world=team.world,
-            )  # fmt: skip
-
-        pairs = zip(stream(self.weight_half, config.seed), stream(self.alpha_half, config.seed + 1), strict=False)
-        for step, ((x, y), (x_val, y_val)) in enumerate(pairs):
-            if step == self.steps:
-                return
-            generator = torch.Generator().manual_seed(config.seed * 10**9 + self.epoch * 10**5 + step)
-            x, x_val = self._normalize(x), self._normalize(x_val)
-            yield Batch(x, y, x_val, y_val, self.weight_optimizer, team, generator)
-
-    def _normalize(self, x: Tensor) -> Tensor:
-        return (x.to(self.dtype) - self.mean) / self.std
+        for step, ((x, y), (x_val, y_val)) in enumerate(self.streams.epoch(self.epoch)):
+            generator = torch.Generator().manual_seed(self.config.seed * 10**9 + self.epoch * 10**5 + step)
+            yield Batch(x, y, x_val, y_val, self.weight_optimizer, self.team, generator)
 
     def _set_rate(self) -> float:
         """Set the cosine schedule's rate for this epoch and return it."""

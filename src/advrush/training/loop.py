@@ -20,7 +20,7 @@ from advrush.evaluation import measure
 from advrush.models.network import Network
 from advrush.models.saved import BEST, WEIGHTS, Blueprint
 from advrush.progress import Display
-from advrush.run import Run
+from advrush.run import Run, memory_advice
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Adversarial, Objective, Standard, Trades
 
@@ -46,7 +46,8 @@ def train(
     run = Run.open(Path(runs_dir), "train", config.name, config, writer=team.is_main)
     try:
         if not team.share(run.done):
-            _Training(config, dataset, run, team, objective or objective_of(config)).go(display and team.is_main)
+            with memory_advice("batch_size", config.batch_size):
+                _Training(config, dataset, run, team, objective or objective_of(config)).go(display and team.is_main)
         team.barrier()
         return run
     finally:
