@@ -26,7 +26,7 @@ def place(cache_dir: Path | str | None, name: str, source: Source) -> Path | Non
     nothing would tell when it changes.
     """
     folder = Path(cache_dir or os.environ.get("ADVRUSH_CACHE") or Path.home() / ".cache" / "advrush")
-    digest = hashlib.sha256(f"{FORMAT}\n{name}\n{source.form}\n".encode())
+    digest = hashlib.sha256(f"{FORMAT}\n{source.form}\n".encode())
     known = False
     for path in source.files:
         try:

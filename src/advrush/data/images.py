@@ -29,22 +29,24 @@ def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str])
     """
     if count == 0:
         return np.empty((0, 1, 1, 1), np.uint8)
+    height, width = _one(read(0), name(0)).shape[:2]
+    result = np.empty((count, height, width, 3), np.uint8)  # each thread fills its rows: no second copy of the set
 
-    def some(start: int) -> list[Pixels]:
-        return [_one(read(i), name(i)) for i in range(start, min(start + CHUNK, count))]
+    def some(start: int) -> bool:
+        gray = True
+        for i in range(start, min(start + CHUNK, count)):
+            image = _one(read(i), name(i))
+            if image.shape[:2] != (height, width):
+                found = f"{image.shape[1]}x{image.shape[0]} pixels"
+                raise DataError(f"{name(i)}: {found}; expected {width}x{height} as {name(0)}: resize the images first")
+            gray &= image.ndim == 2
+            result[i] = image if image.ndim == 3 else image[..., None]
+        return gray
 
     with warnings.catch_warnings(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore", UserWarning)  # of odd but readable palettes; what matters is raised
-        images = [image for chunk in pool.map(some, range(0, count, CHUNK)) for image in chunk]
-    gray = all(image.ndim == 2 for image in images)
-    height, width = images[0].shape[:2]
-    result = np.empty((count, height, width, 1 if gray else 3), np.uint8)
-    for i, image in enumerate(images):
-        if image.shape[:2] != (height, width):
-            found = f"{image.shape[1]}x{image.shape[0]} pixels"
-            raise DataError(f"{name(i)}: {found}; expected {width}x{height} as {name(0)}: resize the images first")
-        result[i] = image if image.ndim == 3 else image[..., None]
-    return result
+        all_gray = all(list(pool.map(some, range(0, count, CHUNK))))
+    return result[..., :1] if all_gray else result
 
 
 def decode_files(paths: Sequence[Path]) -> Pixels:

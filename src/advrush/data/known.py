@@ -47,7 +47,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
             ),
             Known(
                 "cifar100", 50_000, 10_000, 100, 32,
-                (0.50707519, 0.48654887, 0.44091785), (0.26733428, 0.25643846, 0.27615047),
+                (0.50707516, 0.48654887, 0.44091785), (0.26733429, 0.25643846, 0.27615047),
                 "uoft-cs/cifar100", _CIFAR.format(100),
             ),
             Known(
@@ -59,7 +59,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
             ),
             Known(
                 "tiny_imagenet", 100_000, 5_000, 200, 64,
-                (0.48024578, 0.44806987, 0.39754618), (0.27698641, 0.26906449, 0.28208191),
+                (0.48024579, 0.44807218, 0.39754775), (0.27698641, 0.26906449, 0.28208191),
                 "zh-plus/tiny-imagenet",
                 "tiny-imagenet-200.zip (packed or unpacked) from http://cs231n.stanford.edu/tiny-imagenet-200.zip",
                 validation=5_000,
