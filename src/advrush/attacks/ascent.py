@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.draws import Draws
-from advrush.attacks.passes import gradient
+from advrush.attacks.passes import by_pieces, gradient
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 
 MOMENTUM = 0.75
@@ -44,14 +44,20 @@ def climb(
     On a CPU an example leaves the batch at once; on a GPU at the next look at the step sizes, since counting the
     broken ones makes the host wait.
     """
+    noise = draws.each(tuple(x.shape[1:]), normal=attack.norm == "L2").to(x)
+    start = threat_model(attack.norm, attack.eps).sphere(x, noise).clamp(0.0, 1.0)
+    return by_pieces(lambda rows: _climb(model, x[rows], y[rows], start[rows], rows, attack, value), x)
+
+
+def _climb(
+    model: nn.Module, x: Tensor, y: Tensor, start: Tensor, places: Tensor, attack: Settings, value: RowValue
+) -> tuple[Tensor, Tensor]:
     threat = threat_model(attack.norm, attack.eps)
     rows = torch.arange(len(x), device=x.device)
     found, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    noise = draws.each(tuple(x.shape[1:]), normal=attack.norm == "L2").to(x)
-    start = threat.sphere(x, noise).clamp(0.0, 1.0)
 
     def look_at(points: Tensor) -> tuple[Tensor, Tensor]:
-        logits, loss, slope = _measure(model, points, rows, value, attack.averaged)
+        logits, loss, slope = _measure(model, points, places[rows], value, attack.averaged)
         new = (logits.argmax(dim=1) != y[rows]) & ~broken[rows]
         found[rows] = torch.where(per_example(new, x), points, found[rows])
         broken[rows] |= new

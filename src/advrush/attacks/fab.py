@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.draws import Draws
-from advrush.attacks.passes import gradient, pieces, predict
+from advrush.attacks.passes import by_pieces, gradient, pieces, predict
 from advrush.attacks.projection import onto_hyperplane_l2, onto_hyperplane_linf
 from advrush.attacks.staged import Staged
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
@@ -69,7 +69,12 @@ class FAB(Staged):
         if self.draws_noise(number):
             noise = draws.each(tuple(x.shape[1:]), normal=self.norm == "L2").to(x)
             start = (x + 0.5 * (threat.sphere(x, noise) - x)).clamp(0.0, 1.0)
-        return _walk(model, x, y, target, start, self.steps, threat)
+
+        def walk(rows: Tensor) -> tuple[Tensor, Tensor]:
+            aim = None if target is None else target[rows]
+            return _walk(model, x[rows], y[rows], aim, start[rows], self.steps, threat)
+
+        return by_pieces(walk, x)
 
 
 def _walk(
@@ -122,11 +127,8 @@ def _nearest(model: nn.Module, point: Tensor, label: Tensor, threat: ThreatModel
     point = point.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = model(point)
-    classes = logits.shape[1]
-    jacobian = torch.stack(
-        [torch.autograd.grad(logits[:, k].sum(), point, retain_graph=k < classes - 1)[0] for k in range(classes)],
-        1,
-    )
+        totals = logits.sum(dim=0).unbind()
+    jacobian = torch.stack([torch.autograd.grad(total, point, retain_graph=True)[0] for total in totals], dim=1)
     logits, each = logits.detach(), torch.arange(len(label), device=label.device)
     gaps = (logits - logits[each, label][:, None]).index_put((each, label), torch.tensor(1e10).to(logits))
     normals = jacobian - jacobian[each, label][:, None]
@@ -140,10 +142,7 @@ def _step(point: Tensor, origin: Tensor, gap: Tensor, normal: Tensor, threat: Th
     """Return the convex combination of the projections of the point and of the original image, overshot."""
     project = onto_hyperplane_linf if threat.norm == "Linf" else onto_hyperplane_l2
     w, offset = normal.flatten(1), -gap + (normal * point).flatten(1).sum(dim=-1)
-    both = torch.cat([point.flatten(1), origin.flatten(1)])
-    moves = project(both, torch.cat([w, w]), torch.cat([offset, offset]))
-    lengths = threat.distance(moves, torch.zeros_like(moves)).clamp_min(1e-8)
-    here, home = lengths.chunk(2)
+    from_here, from_home = (project(at.flatten(1), w, offset).view_as(point) for at in (point, origin))
+    here, home = (threat.distance(move, torch.zeros_like(move)).clamp_min(1e-8) for move in (from_here, from_home))
     pull = per_example((here / (here + home)).clamp(0.0, PULL), point)
-    from_here, from_home = (move.view_as(point) for move in moves.chunk(2))
     return ((point + OVERSHOOT * from_here) * (1 - pull) + (origin + from_home * OVERSHOOT) * pull).clamp(0.0, 1.0)

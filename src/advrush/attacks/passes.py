@@ -34,7 +34,15 @@ def gradient(model: nn.Module, x: Tensor, value: Value) -> tuple[Tensor, Tensor,
         with torch.enable_grad():
             output = model(part)
             each = value(output, rows)
-        gradients.append(torch.autograd.grad(each.sum(), part)[0])
+            total = each.sum()
+        gradients.append(torch.autograd.grad(total, part)[0])
         logits.append(output.detach())
         values.append(each.detach())
     return torch.cat(logits), torch.cat(values), torch.cat(gradients)
+
+
+def by_pieces(attack: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points and flags of the whole batch `x`, attacked in pieces whose state stays in a CPU's caches."""
+    places = torch.arange(len(x), device=x.device)
+    points, broken = zip(*(attack(places[rows]) for rows in pieces(x)), strict=True)
+    return torch.cat(points), torch.cat(broken)

@@ -8,47 +8,37 @@ import torch
 from torch import Tensor
 
 BIG = 1e12
+TINY = 1e-30
 SMALL = 1e-8
+PASSES = 20
 
 
 def onto_hyperplane_linf(t: Tensor, w: Tensor, b: Tensor) -> Tensor:
     """Return the smallest steps d (N, D) in the Linf norm with w·(t + d) = b and t + d in [0, 1].
 
     Where no point of the box lies on the hyperplane, the step goes to the nearest corner. t, w (N, D), b (N,).
-    Nothing waits for the device: rows of every case are computed and selected.
+
+    All coordinates move by a common length, or as far as they have room: the length solves
+    sum |w| min(length, room) = gap, which is increasing and concave. Newton's method from below finds the exact
+    piece in a few passes, without sorting; a GPU makes all of `PASSES` so that the host need not look.
     """
-    sign = torch.where((w * t).sum(1) - b >= 0, 1.0, -1.0).to(w)
-    w, b = w * sign[:, None], b * sign
-    up = (w < 0).to(w)
-    full = (up - t) * (w != 0).to(w)
-    room = up - t * (2 * up - 1)
-    gap = b - (w * t).sum(1)
-    least = (w * full).sum(1)
-
-    # In order of falling room: the first j coordinates move by a common length, the others all the way.
-    sizes, order = room.sort(dim=1, descending=True)
-    w_sorted = w.gather(1, order)
-    slope = w_sorted.abs().cumsum(dim=1)
-    fixed = (-w_sorted * full.gather(1, order)).cumsum(dim=1) + least[:, None]
-
-    def value(place: Tensor) -> Tensor:
-        place = place[:, None]
-        return (fixed.gather(1, place) - slope.gather(1, place) * sizes.gather(1, place)).squeeze(1)
-
-    last = torch.full_like(order[:, 0], w.shape[1] - 1)
-    all_alike = gap - value(last) > 0
-    reachable = (gap - least > 0) | all_alike
-    low, high = torch.zeros_like(last), last
-    for _ in range(math.ceil(math.log2(max(w.shape[1], 2)))):
-        middle = (low + high) // 2
-        right = gap - value(middle) > 0
-        low, high = torch.where(right, middle, low), torch.where(right, high, middle)
-    place = torch.where(all_alike, last, low)[:, None]
-    length = ((gap - fixed.gather(1, place).squeeze(1)) / -slope.gather(1, place).squeeze(1)).clamp_min(0)
-    length = length[:, None]
-    limited = torch.where(up > 0, torch.minimum(length, full), torch.maximum(-length, full))
-    limited = torch.where(all_alike[:, None], (2 * up - 1) * length, limited)
-    return torch.where(reachable[:, None], limited, full) * (w != 0).to(w)
+    gap = (w * t).sum(1) - b
+    w = w * torch.where(gap >= 0, 1.0, -1.0).to(w)[:, None]
+    gap = gap.abs()
+    room = torch.where(w < 0, 1 - t, t)
+    weight = w.abs()
+    share = weight * room
+    length = gap / weight.sum(1).clamp_min(TINY)
+    for _ in range(PASSES):
+        free = (room > length[:, None]).to(w)
+        slope, spent = torch.linalg.vecdot(weight, free), torch.linalg.vecdot(share, 1 - free)
+        longer = torch.where(slope > 0, (gap - spent) / slope.clamp_min(TINY), length)
+        done = w.device.type == "cpu" and bool((longer <= length).all())
+        length = torch.maximum(longer, length)
+        if done:
+            break
+    within = torch.minimum(room, length[:, None])
+    return -w.sign() * torch.where((gap < share.sum(1))[:, None], within, room)
 
 
 def onto_hyperplane_l2(t: Tensor, w: Tensor, b: Tensor) -> Tensor:
