@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 import warnings
 from pathlib import Path
 
@@ -44,16 +45,14 @@ def write(path: Path, raw: Raw, checksum: str) -> None:
     tensors = {f"{part}.images": split.images for part, split in parts.items()}
     tensors |= {f"{part}.labels": split.labels for part, split in parts.items()}
     metadata = {"classes": json.dumps(raw.classes), "checksum": checksum}
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")  # processes of several machines may write
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".tmp")
-        os.close(handle)
         safetensors.torch.save_file(tensors, temporary, metadata=metadata)
         os.replace(temporary, path)
     except (OSError, safetensors.SafetensorError) as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         warnings.warn(f"{path}: decoded data cannot be kept ({error})", RuntimeWarning, stacklevel=2)
 
 
