@@ -72,3 +72,10 @@ def test_a_place_that_cannot_be_written_is_no_obstacle(source: Path, tmp_path: P
     with pytest.warns(RuntimeWarning, match="decoded data cannot be kept"):
         dataset = load_dataset("own", data_dir=source, cache_dir=tmp_path / "file")
     assert len(dataset.train) == 16
+
+
+def test_those_who_share_the_folder_may_read(source: Path, tmp_path: Path) -> None:
+    load_dataset("own", data_dir=source, cache_dir=tmp_path / "cache")
+    (path,) = (tmp_path / "cache").iterdir()
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode

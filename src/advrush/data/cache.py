@@ -48,7 +48,10 @@ def write(path: Path, raw: Raw, checksum: str) -> None:
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")  # processes of several machines may write
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode & 0o777  # what the user's umask says; safetensors makes files private
         safetensors.torch.save_file(tensors, temporary, metadata=metadata)
+        temporary.chmod(mode)
         os.replace(temporary, path)
     except (OSError, safetensors.SafetensorError) as error:
         with contextlib.suppress(OSError):
