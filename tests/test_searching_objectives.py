@@ -52,13 +52,14 @@ def test_darts_is_the_gradient_of_the_validation_loss(make: Make) -> None:
     assert_equal(dict(Darts().alpha_step(*make()).gradients), expected)
 
 
+@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize(("gamma", "scale"), [(0.01, 1.0), (2.0, 4.0)])
-def test_advrush_is_the_gradient_of_the_sum(make: Make, gamma: float, scale: float) -> None:
+def test_advrush_is_the_gradient_of_the_sum(make: Make, gamma: float, scale: float, fast: bool) -> None:
     supernet, batch = make()
     loss = cross_entropy(supernet(batch.x_val), batch.y_val)
     curvature = input_curvature(supernet, batch.x_val, batch.y_val, h=1.5)
     expected = autograd(supernet, loss + gamma * scale * curvature)
-    step = AdvRush(gamma, 1.5, scale).alpha_step(*make())
+    step = AdvRush(gamma, 1.5, scale, fast).alpha_step(*make())
     assert_equal(dict(step.gradients), expected)
     torch.testing.assert_close(step.curvature, curvature.detach())
     torch.testing.assert_close(step.loss, loss.detach())

@@ -143,6 +143,8 @@ class SearchConfig:
     """paper: the text; authors: their published code, with all of `deviations`."""
     deviations: Deviations = field(default_factory=Deviations)
     """Single departures of the authors' code from the text."""
+    fast: bool = True
+    """Compute with the fast kernels, equal to rounding; false: op by op, slower, the oracle."""
     seed: int = 0
     """Seed of the initialization, the split, the batches and the augmentation."""
     dtype: Literal["float32", "float64"] = "float32"

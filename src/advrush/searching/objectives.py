@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush.curvature import input_curvature
+from advrush.models import fast_curvature
 from advrush.models.supernet import Supernet
 from advrush.modes import frozen_except
 from advrush.parallel import Parallel
 
-CurvatureStep = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
 Regularizer = Callable[[Supernet, Tensor, Tensor], Tensor]
 
 
@@ -78,13 +78,14 @@ class AdvRush:
     gamma: float = 0.01
     h: float = 1.5
     scale: float = 1.0
-    curvature_step: CurvatureStep | None = field(default=None, repr=False)
-    """How L_lambda and its gradient are computed; `curvature_gradients` unless given."""
+    fast: bool = True
+    """Use `models.fast_curvature` where it knows every primitive; else, or if False, double backward op by op."""
 
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return the gradient; L_val with train-mode BN first, then L_lambda with the statistics it left."""
         plain = validation_step(supernet, batch.x_val, batch.y_val)
-        step = self.curvature_step or curvature_gradients
+        fast = self.fast and fast_curvature.is_supported(supernet)
+        step = fast_curvature.curvature_gradients if fast else curvature_gradients
         value, slope = step(supernet, batch.x_val, batch.y_val, h=self.h)
         factor = self.gamma * self.scale
         gradients = {kind: gradient + factor * slope[kind] for kind, gradient in plain.gradients.items()}

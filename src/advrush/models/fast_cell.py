@@ -1,0 +1,113 @@
+"""A supernet's cell with what its primitives have in common computed once; in every mode equal to them op by op."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from advrush.models.kernels.chain import Chain, Stage, read_chain
+from advrush.models.kernels.layers import convolved
+from advrush.models.kernels.norm import normalize, normalize_alike
+from advrush.models.kernels.source import Source
+
+if TYPE_CHECKING:
+    from advrush.models.supernet import Cell, MixedEdge
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One primitive on one edge: `weights[row, column] * chain(source)` is added to `target`."""
+
+    source: int
+    target: int
+    row: int
+    column: int
+    module: nn.Module
+    chain: Chain | None
+    """None: the module is not a chain and runs as it is."""
+
+
+_TERMS: WeakKeyDictionary[nn.Module, tuple[Term, ...]] = WeakKeyDictionary()
+
+
+def terms_of(cell: Cell) -> tuple[Term, ...]:
+    """Return the terms of `cell`, in the order of their sources, so that a source is done with once left."""
+    if cell not in _TERMS:
+        edges = zip(cell.topology.edges, cast("list[MixedEdge]", cell.edges), strict=True)
+        terms = [
+            Term(source, target, row, column, module, read_chain(module))
+            for row, ((source, target), edge) in enumerate(edges)
+            for column, module in zip(edge.columns, edge.operations, strict=True)
+        ]
+        _TERMS[cell] = tuple(sorted(terms, key=lambda term: (term.source, term.row)))
+    return _TERMS[cell]
+
+
+def mixed_cell(cell: Cell, inputs: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Map a cell's inputs with the softmax weights (edges, primitives) to its joined output nodes.
+
+    Computes what `Cell` defines edge by edge: with a ReLU and pooled maps per source, depthwise kernels that are quick
+    in both directions, and the weights of Eq. 7 inside batch norm. Differentiable any number of times.
+    """
+    count = len(cell.preprocess)
+    nodes: list[Tensor | None] = [None] * (count + cell.topology.nodes)
+    for i, (module, x) in enumerate(zip(cell.preprocess, inputs, strict=True)):
+        chain = read_chain(module)
+        nodes[i] = module(x) if chain is None else run_chain(chain, Source(x))
+    scalars = [row.unbind() for row in weights.unbind()]
+    for _, outgoing in groupby(terms_of(cell), key=lambda term: term.source):
+        _send(list(outgoing), nodes, scalars)
+    return torch.cat([node for i in cell.topology.outputs if (node := nodes[i]) is not None], dim=1)
+
+
+def _send(terms: list[Term], nodes: list[Tensor | None], scalars: list[tuple[Tensor, ...]]) -> None:
+    """Add the terms of one source to their targets."""
+    state = nodes[terms[0].source]
+    assert state is not None, "the edges of a topology are in the order of their targets"
+    source = Source(state)
+    pooled = _pooled(terms, source)
+    for term in terms:
+        weight = scalars[term.row][term.column]
+        node = nodes[term.target]
+        if term.chain is None:
+            y = weight * term.module(source.x)
+        elif term in pooled or not term.chain.stages:
+            x = pooled.get(term, source.x)
+            nodes[term.target] = weight * x if node is None else torch.addcmul(node, weight, x)
+            continue
+        else:
+            y = run_chain(term.chain, source, weight)
+        nodes[term.target] = y if node is None else node + y
+
+
+def _pooled(terms: list[Term], source: Source) -> dict[Term, Tensor]:
+    """Return the normalized maps of the terms that are a feature and a batch norm, nothing else."""
+    alike: dict[object, list[tuple[Term, Stage]]] = {}
+    for term in terms:
+        if term.chain is not None and len(term.chain.stages) == 1 and not term.chain.stages[0].layers:
+            alike.setdefault(term.chain.key, []).append((term, term.chain.stages[0]))
+    pooled: dict[Term, Tensor] = {}
+    for group in alike.values():
+        chain = group[0][0].chain
+        assert chain is not None
+        maps = normalize_alike([stage.norm for _, stage in group], source.feature(chain))
+        pooled.update({term: y for (term, _), y in zip(group, maps, strict=True)})
+    return pooled
+
+
+def run_chain(chain: Chain, source: Source, weight: Tensor | None = None) -> Tensor:
+    """Return `weight * chain(source)` under autograd."""
+    x = source.feature(chain)
+    for i, stage in enumerate(chain.stages):
+        x = relu(x) if i else x
+        for layer in stage.layers:
+            x = convolved(layer, x)
+        x = normalize(stage.norm, x, weight if i == len(chain.stages) - 1 else None)
+    return x
