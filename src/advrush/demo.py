@@ -6,6 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from advrush import config as configs
 from advrush.evaluation import EvaluateConfig, evaluate
 from advrush.progress import Display
@@ -21,6 +23,15 @@ def demo(runs_dir: Path = Path("runs/demo"), *, device: str = "auto") -> Path:
 
     Interrupted and called again it goes on where it was; called once more it returns at once. Returns the report.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # 8x8 images are too small to share: threads would wait for each other longer than work
+    try:
+        return _chain(runs_dir, device)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _chain(runs_dir: Path, device: str) -> Path:
     screen = Display("demo")
     screen.line("1/4  searching an architecture on 8x8 digits; L_lambda enters after the warm-up")
     found = search(_recipe("search", "demo", SearchConfig), runs_dir=runs_dir, device=device)
