@@ -36,8 +36,8 @@ def small(classes: int = 10, channels: int = 3, seed: int = 0, size: int = 8) ->
     )
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+            center = 1.0 if parameter is model[1].weight else 0.0
+            parameter.copy_(center + torch.randn(parameter.shape, generator=generator) * 0.5)
     return model.eval()
 
 

@@ -35,10 +35,17 @@ def gradient(model: nn.Module, x: Tensor, value: Value) -> tuple[Tensor, Tensor,
             output = model(part)
             each = value(output, rows)
             total = each.sum()
-        gradients.append(torch.autograd.grad(total, part)[0])
+        gradients.append(_slope(total, part))
         logits.append(output.detach())
         values.append(each.detach())
     return torch.cat(logits), torch.cat(values), torch.cat(gradients)
+
+
+def _slope(total: Tensor, part: Tensor) -> Tensor:
+    """Return the gradient, zero where the model cuts the graph: the checks of AutoAttack tell of it."""
+    if not total.requires_grad:
+        return torch.zeros_like(part)
+    return torch.autograd.grad(total, part, materialize_grads=True)[0]
 
 
 def by_pieces(attack: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
