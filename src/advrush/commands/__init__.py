@@ -2,6 +2,7 @@
 
 from advrush.commands.demo import demo
 from advrush.commands.evaluate import evaluate
+from advrush.commands.exchange import export_network, import_checkpoint
 from advrush.commands.inspect import report, runs, show
 from advrush.commands.search import search
 from advrush.commands.train import train
@@ -11,6 +12,8 @@ VERBS = {
     "search": search,
     "train": train,
     "evaluate": evaluate,
+    "import": import_checkpoint,
+    "export": export_network,
     "report": report,
     "show": show,
     "runs": runs,

@@ -65,26 +65,35 @@ def load(path: Path | str) -> nn.Module:
     `path` is a training run (its best checkpoint where it kept one, else the last) or a .safetensors file of one.
     Raises RunError where there is no network in it.
     """
-    path = Path(path)
-    if path.is_dir():
-        found = [path / name for name in (BEST, WEIGHTS) if (path / name).is_file()]
-        if not found:
-            raise RunError(f"{path}: no {WEIGHTS} in it; expected the directory of a finished training")
-        path = found[0]
+    path = _weights_of(Path(path))
+    model = read_blueprint(path).build()
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-        tensors = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise RunError(f"{path}: not a readable safetensors file ({error})") from None
-    try:
-        model = Blueprint.from_metadata(metadata).build()
-    except (KeyError, TypeError, ValueError):
-        raise RunError(
-            f"{path}: its metadata do not describe a network; expected a file that `advrush train` wrote"
-        ) from None
-    try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(safetensors.torch.load_file(path))
     except RuntimeError as error:
         raise RunError(f"{path}: its tensors do not fit the network that its metadata describe: {error}") from None
     return model.eval()
+
+
+def read_blueprint(path: Path | str) -> Blueprint:
+    """Return what builds the network at `path` (see `load`); RunError where there is none."""
+    path = _weights_of(Path(path))
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise RunError(f"{path}: not a readable safetensors file ({error})") from None
+    try:
+        return Blueprint.from_metadata(metadata)
+    except (KeyError, TypeError, ValueError):
+        raise RunError(
+            f"{path}: its metadata do not describe a network; expected a file that `advrush train` or `import` wrote"
+        ) from None
+
+
+def _weights_of(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = [path / name for name in (BEST, WEIGHTS) if (path / name).is_file()]
+    if not found:
+        raise RunError(f"{path}: no {WEIGHTS} in it; expected the directory of a finished training")
+    return found[0]

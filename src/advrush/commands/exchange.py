@@ -1,0 +1,94 @@
+"""`advrush import` and `advrush export`: weights from and for elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from torch import nn
+
+from advrush.commands.options import take_positionals
+from advrush.commands.train import architecture
+from advrush.config import did_you_mean
+from advrush.data import KNOWN
+from advrush.errors import ConfigError
+from advrush.models.checkpoint import read_state
+from advrush.models.export import export
+from advrush.models.importing import import_network, layout
+from advrush.models.saved import Blueprint, load, read_blueprint
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How a checkpoint of the published code becomes a network of this one."""
+
+    arch: str
+    """The architecture: a name (advrush, pdarts, resnet18, ...), a genotype's text, a file with one, a search run."""
+    out: Path = Path("imported.safetensors")
+    """Where the network goes; `advrush evaluate` takes this file."""
+    image_size: int = 32
+    """Side of the images it takes, in pixels."""
+    normalize: str | None = None
+    """Data set whose mean and std normalized its inputs; they become the first layer, so that it takes pixels."""
+
+
+def import_checkpoint(arguments: list[str]) -> None:
+    """Read a checkpoint in the layout of the published DARTS and AdvRush code."""
+    words, rest = take_positionals(arguments)
+    if len(words) != 1 and not {"-h", "--help"} & set(rest):
+        raise ConfigError("import: expected one checkpoint, as in `advrush import model_best.pth.tar --arch ADVRUSH`")
+    description = import_checkpoint.__doc__
+    options = tyro.cli(ImportOptions, prog="advrush import FILE", description=description, args=rest)
+    path, arch = Path(words[0]), architecture(options.arch)
+    model = import_network(path, arch, image_size=options.image_size)
+    sizes = layout(read_state(path))
+    mean, std = _statistics(options.normalize)
+    blueprint = Blueprint(
+        arch, sizes.num_classes, options.image_size, sizes.in_channels, sizes.channels if sizes.layers else None,
+        sizes.layers, sizes.auxiliary, mean, std,
+    )  # fmt: skip
+    whole = blueprint.build()
+    inner = whole.model if mean else whole
+    assert isinstance(inner, nn.Module)
+    inner.load_state_dict(model.state_dict())
+    export(
+        whole, options.out, image_size=options.image_size, in_channels=sizes.in_channels,
+        metadata=blueprint.to_metadata(),
+    )  # fmt: skip
+    count = sum(parameter.numel() for parameter in whole.parameters())
+    Console(highlight=False, soft_wrap=True).print(f"{count:,} parameters, {sizes.num_classes} classes\n{options.out}")
+
+
+def _statistics(name: str | None) -> tuple[tuple[float, ...], tuple[float, ...]] | tuple[None, None]:
+    if name is None:
+        return None, None
+    if name not in KNOWN:
+        raise ConfigError(f"normalize: got {name!r}{did_you_mean(name, KNOWN)}; expected one of {', '.join(KNOWN)}")
+    return KNOWN[name].mean, KNOWN[name].std
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Where an exported network goes."""
+
+    out: Path = Path("model.onnx")
+    """A file ending in .onnx, .pt2 (torch.export) or .safetensors."""
+
+
+def export_network(arguments: list[str]) -> None:
+    """Write a trained network for other programs, checked against the network itself."""
+    words, rest = take_positionals(arguments)
+    if len(words) != 1 and not {"-h", "--help"} & set(rest):
+        raise ConfigError(
+            "export: expected one training run or weights file, as in `advrush export RUN --out model.onnx`"
+        )
+    options = tyro.cli(ExportOptions, prog="advrush export RUN", description=export_network.__doc__, args=rest)
+    model, blueprint = load(words[0]), read_blueprint(words[0])
+    difference = export(
+        model, options.out, image_size=blueprint.image_size, in_channels=blueprint.in_channels,
+        metadata=blueprint.to_metadata(),
+    )  # fmt: skip
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{options.out}\nlargest difference of the logits on random pixels: {difference:.2g}")
