@@ -1,0 +1,234 @@
+"""Time the search step against the textbook's, side by side, and assert that both compute the same.
+
+    python benchmarks/search_step.py                  the paper's setting: C = 16, 8 cells, batch 32, 3x32x32
+    python benchmarks/search_step.py --sweep          how the program's own step grows with batch, channels, side
+    python benchmarks/search_step.py --gpu            steps per second and the projected time of 60 epochs
+
+The textbook's regularized step takes about a minute and 22 GiB on two CPU cores at the paper's setting. Every side
+runs in a process of its own, so that its peak memory is its own, and begins with the same numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sides import ProgramSide, TextbookSide, build
+
+SIDES = ("textbook", "textbook channels_last", "advrush")
+EPOCHS, WARMUP, TRAIN_HALF = 60, 50, 25_000
+Step = Callable[[], None]
+
+
+def seconds(step: Step, device: str) -> float:
+    """Return the wall time of one call."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def measure(side: str, phase: str, args: argparse.Namespace) -> dict[str, float]:
+    """Time the two halves of a step in this process; in the regularized phase also write the gradients down."""
+    work, regularized = build(side, args), phase == "regularized"
+    if regularized:
+        torch.save(work.gradients()[0], args.gradients)
+    else:
+        work.alpha(False)
+        work.weight()
+    halves = [
+        (seconds(lambda: work.alpha(regularized), args.device), seconds(work.weight, args.device))
+        for _ in range(args.repeats)
+    ]
+    peak = torch.cuda.max_memory_allocated() / 2**30 if args.device == "cuda" else peak_memory()
+    alpha, weight = (statistics.median(half) for half in zip(*halves, strict=True))
+    return {"alpha_s": alpha, "weight_s": weight, "step_s": alpha + weight, "peak_gib": peak}
+
+
+def peak_memory() -> float:
+    """Return the largest resident memory of this process, in GiB (getrusage would count the parent's)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+
+
+def in_process(side: str, phase: str, args: argparse.Namespace, **other: object) -> dict[str, float]:
+    """Run `measure` in a process of its own."""
+    options = {**vars(args), "measure": f"{side}:{phase}", **other}
+    named = [f"--{k.replace('_', '-')}={v}" for k, v in options.items() if not isinstance(v, bool) and v is not None]
+    answer = subprocess.run([sys.executable, __file__, *named], check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    numbers = "  ".join(f"{key} {value:8.3f}" for key, value in result.items())
+    print(f"{side:24s} {phase:12s} {numbers}", flush=True)
+    return result
+
+
+def relative(got: list[Tensor], wanted: list[Tensor]) -> float:
+    """Return ||got - wanted|| / ||wanted||, all tensors together."""
+    both = [torch.cat([t.double().flatten() for t in tensors]) for tensors in (got, wanted)]
+    return float((both[0] - both[1]).norm() / both[1].norm())
+
+
+def float64_errors(args: argparse.Namespace) -> dict[str, float]:
+    """Return the errors of the program's gradients in float64 at a small size, L_lambda weighing 1000."""
+    small = argparse.Namespace(**{**vars(args), "channels": 4, "batch": 4, "side": 16, "device": "cpu"})
+    torch.set_default_dtype(torch.float64)
+    try:
+        (wanted, w_wanted), (got, w_got) = (build(side, small).gradients(1e3) for side in ("textbook", "advrush"))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    errors = {
+        "alpha_warmup": relative(got[:2], wanted[:2]),
+        "alpha_regularized": relative(got[2:], wanted[2:]),
+        "weights": relative(w_got, w_wanted),
+    }
+    assert max(errors.values()) < 1e-9, errors
+    return errors
+
+
+def compare(args: argparse.Namespace) -> dict[str, object]:
+    """Measure all sides in both phases; assert equality; return times, ratios, errors, memory."""
+    report: dict[str, object] = {"float64_errors": float64_errors(args)}
+    print("float64 errors", report["float64_errors"], flush=True)
+    times: dict[str, dict[str, dict[str, float]]] = {}
+    gradients: dict[str, list[Tensor]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for side in SIDES:
+            path = Path(folder) / f"{side.replace(' ', '-')}.pt"
+            times[side] = {phase: in_process(side, phase, args, gradients=path) for phase in ("warmup", "regularized")}
+            gradients[side] = torch.load(path, weights_only=True)
+    report |= {"times": times, "ratios": ratios(times)}
+    wanted, got = gradients["textbook"], gradients["advrush"]
+    report["float32_errors"] = {
+        "alpha_warmup": relative(got[:2], wanted[:2]),
+        "alpha_regularized": relative(got[2:], wanted[2:]),
+        "textbook_channels_last_alpha_regularized": relative(gradients["textbook channels_last"][2:], wanted[2:]),
+    }
+    assert report["float32_errors"]["alpha_regularized"] < 1e-4, report["float32_errors"]  # type: ignore[index]
+    return report
+
+
+def ratios(times: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
+    """Return how many times the program is faster and smaller than each baseline."""
+    own = times["advrush"]
+    found = {}
+    for side in SIDES[:2]:
+        for phase in ("warmup", "regularized"):
+            for key in ("step_s", "peak_gib"):
+                found[f"{side}: {phase} {key}"] = times[side][phase][key] / own[phase][key]
+    for side in SIDES:
+        costs = times[side]
+        found[f"{side}: regularized alpha step in plain ones"] = (
+            costs["regularized"]["alpha_s"] / costs["warmup"]["alpha_s"]
+        )
+    return found
+
+
+def sweep(args: argparse.Namespace) -> dict[str, object]:
+    """Time the program's step along each axis and fit time ~ size ** exponent."""
+    report: dict[str, object] = {}
+    for name, sizes in (("batch", (8, 16, 32, 64)), ("channels", (8, 16, 32)), ("side", (16, 32, 64))):
+        for phase in ("warmup", "regularized"):
+            with tempfile.TemporaryDirectory() as folder:
+                rows = [
+                    in_process("advrush", phase, args, gradients=Path(folder) / "g", **{name: size}) for size in sizes
+                ]
+            fits = {
+                key: float(np.polyfit(np.log(sizes), np.log([row[key] for row in rows]), 1)[0])
+                for key in ("step_s", "peak_gib")
+            }
+            report[f"{name} {phase}"] = {"sizes": sizes, "rows": rows, "exponents": fits}
+            print(f"{name} {phase}: exponents {fits}", flush=True)
+    return report
+
+
+def gpu(args: argparse.Namespace) -> dict[str, object]:
+    """Measure steps per second in this process and project a search of 60 epochs."""
+    report: dict[str, object] = {}
+    for side, warm, full in (("textbook", 20, 4), ("advrush", 250, 50)):
+        work = build(side, args)
+        work.alpha(False), work.alpha(True), work.weight()
+
+        def steps(count: int, regularized: bool, work: TextbookSide | ProgramSide = work) -> None:
+            for _ in range(count):
+                work.alpha(regularized)
+                work.weight()
+
+        costs = [
+            seconds(lambda n=n, r=r: steps(n, r), args.device) / n  # type: ignore[misc]
+            for n, r in ((warm, False), (full, True))
+        ]
+        an_epoch = TRAIN_HALF // args.batch
+        projected = an_epoch * (WARMUP * costs[0] + (EPOCHS - WARMUP) * costs[1]) / 60
+        report[side] = {
+            "warmup_steps_per_s": 1 / costs[0], "regularized_steps_per_s": 1 / costs[1], "steps_measured": warm + full,
+            "projected_60_epochs_min": projected, "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
+        }  # fmt: skip
+        print(side, report[side], flush=True)
+        torch.cuda.reset_peak_memory_stats()
+    return report
+
+
+def hardware(args: argparse.Namespace) -> dict[str, object]:
+    """Name what the numbers were taken on."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        if info.exists()
+        else []
+    )
+    gpu_name = torch.cuda.get_device_name() if args.device == "cuda" else None
+    return {
+        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "gpu": gpu_name, "torch": torch.__version__, "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in (("batch", 32), ("channels", 16), ("layers", 8), ("side", 32), ("repeats", 3)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--out", type=Path, help="where the JSON goes (default: benchmarks/results)")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--gradients", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    args.device = "cuda" if args.gpu else args.device
+    if args.measure:
+        side, phase = args.measure.split(":")
+        print(json.dumps(measure(side, phase, args)))
+        return
+    kind, run = ("gpu", gpu) if args.gpu else ("sweep", sweep) if args.sweep else ("cpu", compare)
+    setting = {name: getattr(args, name) for name in ("batch", "channels", "layers", "side", "repeats")}
+    report = {"setting": setting, "hardware": hardware(args)} | run(args)
+    out = args.out or Path(__file__).parent / "results" / f"search_step-{kind}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report.get("ratios", {}), indent=1))
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    main()
