@@ -10,6 +10,23 @@ from advrush.space import DARTS, PRIMITIVES
 from advrush.space.operations import operation
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_fast_supernet_computes_what_the_plain_one_does(training: bool) -> None:
+    torch.manual_seed(0)
+    plain = Supernet(DARTS, channels=3, layers=4, num_classes=5, fast=False).double()
+    fast = Supernet(DARTS, channels=3, layers=4, num_classes=5).double()
+    fast.load_state_dict(plain.state_dict())
+    x = torch.randn(4, 3, 16, 16).double()
+    outputs = []
+    for supernet in (plain, fast):
+        supernet.train(training)
+        logits = supernet(x)
+        gradients = torch.autograd.grad(logits.square().sum(), list(supernet.parameters()))
+        outputs.append([logits, *gradients, *supernet.buffers()])
+    for one, other in zip(*outputs, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_mixed_edge_is_the_weighted_sum_of_all_primitives(stride: int) -> None:
     torch.manual_seed(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from advrush.models.fast_cell import mixed_cell
 from advrush.space.genotype import Architecture
 from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
 from advrush.space.space import CellPlan, Space
@@ -30,11 +31,15 @@ class MixedEdge(nn.Module):
 
 
 class Cell(nn.Module):
-    """A cell of the supernet: inputs brought to its width, then the edges of the topology, then the outputs joined."""
+    """A cell of the supernet: inputs brought to its width, then the edges of the topology, then the outputs joined.
+
+    With `fast` the same map comes from `fast_cell`, which computes once what edges have in common.
+    """
 
     def __init__(self, space: Space, plan: CellPlan, inputs: tuple[int, ...], channels: int) -> None:
         super().__init__()
         self.kind, self.topology = plan.kind, space.topology
+        self.fast = True
         self.preprocess = nn.ModuleList(
             FactorizedReduce(width, channels, affine=False)
             if plan.previous_reduces and i + 1 < len(inputs)
@@ -48,6 +53,8 @@ class Cell(nn.Module):
 
     def forward(self, inputs: tuple[Tensor, ...], weights: Tensor) -> Tensor:
         """Map the inputs with weights (edges, primitives) to the joined output nodes."""
+        if self.fast:
+            return mixed_cell(self, inputs, weights)
         nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
         rows = zip(self.topology.edges, self.edges, weights, strict=True)
         for (source, target), edge, row in rows:
@@ -63,21 +70,31 @@ class Supernet(nn.Module):
     """Stem, cells, global average pool and linear head, with one alpha (edges, primitives) for each cell kind.
 
     Takes normalized inputs (N, in_channels, H, W), returns logits (N, num_classes). The alphas are parameters and
-    part of the state dict; BN has no affine parameters.
+    part of the state dict; the cells' BN has no affine parameters. With `fast=False` every primitive of every edge runs
+    by itself: slower, the oracle that tests compare with.
     """
 
     def __init__(
-        self, space: Space, *, channels: int = 16, layers: int = 8, num_classes: int = 10, in_channels: int = 3
+        self,
+        space: Space,
+        *,
+        channels: int = 16,
+        layers: int = 8,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        fast: bool = True,
     ) -> None:
         super().__init__()
-        self.space = space
+        self.space, self.fast = space, fast
         width = channels * space.stem_multiplier
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
         widths = (width,) * space.topology.inputs
         self.cells = nn.ModuleList()
         for plan in space.skeleton(layers):
             cell_channels = channels * plan.multiplier
-            self.cells.append(Cell(space, plan, widths, cell_channels))
+            cell = Cell(space, plan, widths, cell_channels)
+            cell.fast = fast
+            self.cells.append(cell)
             widths = (*widths[1:], cell_channels * len(space.topology.outputs))
         self.classifier = nn.Linear(widths[-1], num_classes)
         shape = (len(space.topology.edges), len(space.primitives))
@@ -86,6 +103,8 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, num_classes)."""
         weights = self.edge_weights()
+        if self.fast:  # the layout in which depthwise kernels are quick; it carries through every layer
+            x = x.contiguous(memory_format=torch.channels_last)
         states = (self.stem(x),) * self.space.topology.inputs
         for cell in self.cells:
             assert isinstance(cell, Cell)

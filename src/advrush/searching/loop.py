@@ -95,7 +95,7 @@ class _Search:
             torch.manual_seed(self.config.seed)
             supernet = Supernet(
                 SPACES[self.config.space], channels=self.config.channels, layers=self.config.layers,
-                num_classes=dataset.num_classes, in_channels=dataset.channels,
+                num_classes=dataset.num_classes, in_channels=dataset.channels, fast=self.config.fast,
             )  # fmt: skip
         if self.team.world > 1:
             share_batch_statistics(supernet)
