@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from advrush.report.palette import kind_label, series_color
 from advrush.report.plot import INK, legend_above, new_figure, xy
@@ -22,7 +22,7 @@ def search_curves(rows: Rows) -> Figure:
     left.plot(*xy(rows, "loss_val"), color=series_color(0), label="validation half (architecture)")
     left.set_ylabel("loss")
     _log_curve(right, rows, color=series_color(3), label="curvature L_λ")
-    right.set_ylabel("L_λ, log scale")
+    right.set_ylabel("L_λ (log scale)")
     for axis in (left, right):
         _epochs(axis)
         _mark_switch(axis, rows)
@@ -38,7 +38,7 @@ def curvature_curves(runs: Mapping[str, Rows]) -> Figure:
     switches = {switch_epoch(rows) for rows in runs.values()} - {None}
     if len(switches) == 1:
         _mark_switch(axis, next(rows for rows in runs.values() if switch_epoch(rows) is not None))
-    axis.set_ylabel("L_λ, log scale")
+    axis.set_ylabel("L_λ (log scale)")
     _epochs(axis)
     legend_above(figure, (axis,))
     return figure
@@ -46,13 +46,13 @@ def curvature_curves(runs: Mapping[str, Rows]) -> Figure:
 
 def architecture_curves(rows: Rows) -> Figure:
     """Draw the mean entropy of softmax(alpha) and the skip connections of the genotype so far, by cell kind."""
-    figure, (left, right) = new_figure(2, height=2.5)
+    figure, (left, right) = new_figure(2, height=2.9)
     for index, kind in enumerate(rows[-1]["alpha_entropy"]):
         for axis, key in ((left, "alpha_entropy"), (right, "skips")):
             flat = [{"epoch": row["epoch"], key: row.get(key, {}).get(kind)} for row in rows]
             step: dict[str, Any] = {"drawstyle": "steps-mid"} if key == "skips" else {}
             axis.plot(*xy(flat, key), color=series_color(index), label=kind_label(kind), **_dots(rows), **step)
-    left.set_ylabel("mean entropy of an edge, nats")
+    left.set_ylabel("entropy of an edge, nats")
     right.set_ylabel("skip connections")
     right.set_ylim(bottom=-0.2)
     right.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -86,7 +86,7 @@ def accuracy_bars(models: Mapping[str, Mapping[str, tuple[float, float, float]]]
     `models` gives, by model and by attack ("clean" too), the accuracy and its interval, all fractions.
     """
     attacks = list(dict.fromkeys(attack for row in models.values() for attack in row))
-    figure, (axis,) = new_figure(height=2.7)
+    figure, (axis,) = new_figure(height=3.1)
     width = 0.8 / len(models)
     for index, (model, row) in enumerate(models.items()):
         places = [attacks.index(attack) - 0.4 + (index + 0.5) * width for attack in row]
@@ -127,8 +127,8 @@ def _mark_switch(axis: Axes, rows: Rows) -> None:
     if (epoch := switch_epoch(rows)) is not None:
         axis.axvline(epoch - 0.5, color=INK, linewidth=1, linestyle=(0, (2, 2)))
         axis.annotate(
-            "objective on", (epoch - 0.5, 1), (3, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
-            va="top", fontsize=8, color=INK,
+            "objective on", (epoch - 0.5, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
+            va="bottom", ha="center", fontsize=8, color=INK,
         )  # fmt: skip
 
 
@@ -138,6 +138,9 @@ def _log_curve(axis: Axes, rows: Rows, *, color: str, label: str) -> None:
     if pairs:
         axis.plot(*zip(*pairs, strict=True), color=color, label=label, **_dots(pairs))
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_locator(NullLocator())
 
 
 def _dots(rows: Sequence[Any]) -> dict[str, Any]:

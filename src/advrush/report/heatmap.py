@@ -11,14 +11,16 @@ from advrush.report.svg import document, element, text
 from advrush.space import CellGraph, Space
 
 CELL, ROW = 46.0, 20.0
-LEFT, TOP = 84.0, 96.0
+LEFT, TOP = 84.0, 74.0
+RIGHT = 52.0
+"""Room for the last, slanted column name."""
 
 
 def alpha_heatmap(space: Space, alphas: Array, *, kind: str, graph: CellGraph | None = None) -> Markup:
     """Draw softmax(alphas) of one cell kind; `alphas` is (edges, primitives), raw.
 
-    Ink grows with the weight, from none at 0 to full at the largest of the panel. What `graph` (the derived
-    cell) keeps is outlined.
+    The tint grows with the weight, up to one that the text still stands out from. What `graph` (the derived cell)
+    keeps is outlined.
     """
     weights = softmax(np.asarray(alphas, dtype=np.float64))
     inputs, edges = space.topology.inputs, space.topology.edges
@@ -31,7 +33,7 @@ def alpha_heatmap(space: Space, alphas: Array, *, kind: str, graph: CellGraph | 
         for column, primitive in enumerate(space.primitives):
             chosen = (source, target, primitive) in kept
             parts.append(_square(weights[row, column], weights.max(), column, y, chosen=chosen))
-    width = LEFT + CELL * len(space.primitives) + 30
+    width = LEFT + CELL * len(space.primitives) + RIGHT
     title = f"{kind_label(kind)}: softmax of alpha, {len(edges)} edges by {len(space.primitives)} primitives"
     return document(width, TOP + ROW * len(edges) + 6, title, *parts)
 
@@ -41,13 +43,12 @@ def _square(weight: float, largest: float, column: int, y: float, *, chosen: boo
     x, depth = LEFT + column * CELL, float(weight / largest)
     rect = element(
         "rect", x=x + 0.5, y=y + 0.5, width=CELL - 1, height=ROW - 1, rx=2, fill="var(--heat, #2b6cb0)",
-        fill_opacity=f"{0.04 + 0.86 * depth:.3f}", cls="weight",
+        fill_opacity=f"{0.04 + 0.68 * depth:.3f}", cls="weight",
         stroke="currentColor" if chosen else None, stroke_width=1.6 if chosen else None,
     )  # fmt: skip
-    color = "var(--on-heat, #fff)" if depth > 0.6 else "currentColor"
     weighty = 700 if chosen else None
     return rect + text(
-        x + CELL / 2, y + ROW / 2, f"{weight:.3f}"[1:] if weight < 1 else "1", size=10, fill=color, font_weight=weighty
+        x + CELL / 2, y + ROW / 2, f"{weight:.3f}"[1:] if weight < 1 else "1", size=10, font_weight=weighty
     )
 
 

@@ -14,7 +14,6 @@ from advrush.report.palette import kind_label
 from advrush.report.records import Record
 from advrush.report.sections import Section, accuracy_tables, compose
 from advrush.report.summary import progress, sentences
-from advrush.report.svg import subscripts
 from advrush.run import write_atomically
 
 
@@ -38,7 +37,7 @@ def write_report(
 
     records = [Record.read(run) for run in runs]
     body = [*(compose(records, render) if records else ()), *sections]
-    lines = [subscripts_in_text(line) for line in sentences(records)]
+    lines = sentences(records)
     style, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
     page = render(
         "report.html.j2", title=title, lines=lines, tables=accuracy_tables(records), sections=body, style=Markup(style)
@@ -60,5 +59,10 @@ def _environment() -> Environment:
         loader=PackageLoader("advrush.report"), autoescape=lambda name: name is None or not name.endswith(".css"),
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"kind": kind_label, "attack": attack_label, "progress": progress, "sub": subscripts}
+    environment.filters |= {
+        "kind": kind_label,
+        "attack": attack_label,
+        "progress": progress,
+        "math": subscripts_in_text,
+    }
     return environment

@@ -34,10 +34,11 @@ def architecture_name(arch: str, records: Sequence[Record]) -> str:
         return arch if len(arch) <= 40 else "own architecture"
     if name != "genotype":
         return name
-    for record in records:
-        genotype = record.genotype() if record.stage == "search" else None
+    searches = [record for record in records if record.stage == "search"]
+    for record in searches:
+        genotype = record.genotype()
         if genotype is not None and _same(arch, genotype, record):
-            return f"found by {record.name}"
+            return "architecture found" if len(searches) == 1 else f"found by {seed_names(searches)[record.path]}"
     return "own genotype"
 
 
@@ -51,7 +52,7 @@ def seed_names(searches: Sequence[Record]) -> dict[Path, str]:
         if names[record.name] == 1:
             result[record.path] = record.name
         elif seeds[record.name, seed] == 1:
-            result[record.path] = f"{record.name}, seed {seed}"
+            result[record.path] = f"seed {seed}" if len(names) == 1 else f"{record.name}, seed {seed}"
         else:
             result[record.path] = f"{record.name} {record.digest}"
     return result

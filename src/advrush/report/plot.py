@@ -42,7 +42,7 @@ STYLE: Any = {
 }
 
 
-def new_figure(columns: int = 1, *, width: float = 7.6, height: float = 2.9) -> tuple[Figure, list[Axes]]:
+def new_figure(columns: int = 1, *, width: float = 9.4, height: float = 3.3) -> tuple[Figure, list[Axes]]:
     """Return a figure of `columns` panels with its axes; sizes in inches."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -60,7 +60,13 @@ def legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
     if found:
         columns = min(len(found), 4)
         figure.legend(
-            list(found.values()), list(found), loc="outside upper left", ncols=columns, frameon=False, fontsize=9
+            list(found.values()),
+            list(found),
+            loc="outside upper left",
+            ncols=columns,
+            frameon=False,
+            fontsize=9,
+            labelcolor=INK,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from advrush.report.figures import attack_label
 from advrush.report.names import model_names, seed_names
@@ -13,15 +14,22 @@ from advrush.report.tables import accuracies, duration, format_count, percent
 from advrush.space import CellGraph
 
 
-def sentences(records: Sequence[Record]) -> list[str]:
-    """Return the summary: what was searched, what was found, what was trained, how robust it is."""
+class Sentence(NamedTuple):
+    """A subject, which a page may set in bold, and what is said of it."""
+
+    subject: str
+    rest: str
+
+
+def sentences(records: Sequence[Record]) -> list[Sentence]:
+    """Return the summary: what was searched and found, what was trained, how robust it is."""
     searches = [record for record in records if record.stage == "search"]
     trainings = [record for record in records if record.stage == "train"]
     evaluations = [record for record in records if record.stage == "evaluate" and record.result]
-    names = seed_names(searches)
-    lines = [_search(record, names[record.path]) for record in searches]
-    lines += [_train(record, records) for record in trainings]
-    return lines + _evaluations(evaluations, records)
+    names = {**seed_names(searches), **model_names(trainings, records), **model_names(evaluations, records)}
+    lines = [Sentence(f"Search {names[record.path]}", _search(record)) for record in searches]
+    lines += [Sentence(names[record.path], _train(record)) for record in trainings]
+    return lines + [Sentence(names[record.path], _evaluation(record)) for record in evaluations]
 
 
 def in_words(graph: CellGraph) -> str:
@@ -41,17 +49,18 @@ def progress(record: Record) -> str:
     """Return "in 3 min 20 s", or how far an unfinished run came."""
     if record.result is not None:
         return f"in {duration(record.seconds)}"
-    return f"unfinished: {len(record.rows)} of {record.epochs or '?'} epochs, {duration(record.seconds)} so far"
+    epochs = f"{len(record.rows)} of {record.epochs} epochs, " if record.epochs else ""
+    return f"unfinished: {epochs}{duration(record.seconds)} so far"
 
 
-def _search(record: Record, name: str) -> str:
+def _search(record: Record) -> str:
     config, rows = record.config, record.rows
-    warm = f" ({config['warmup_epochs']} of them warm-up)" if config.get("warmup_epochs") else ""
-    line = f"The search {name} on {data_set(record)} ran {len(rows)} epochs{warm} {progress(record)}"
+    warm = f", {config['warmup_epochs']} of them warm-up," if config.get("warmup_epochs") else ""
+    line = f"ran {len(rows)} epochs{warm} on {data_set(record)} ({progress(record)})"
     genotype = record.genotype()
     if genotype is not None:
-        cells = "; ".join(f"{kind_label(kind).lower()}: {in_words(cell)}" for kind, cell in genotype.cells().items())
-        line += f" and {'found' if record.result else 'so far has'} {cells}"
+        cells = [f"a {kind_label(kind).lower()} of {in_words(cell)}" for kind, cell in genotype.cells().items()]
+        line += f" and {'found' if record.result else 'so far has'} {' and '.join(cells)}"
     line += "."
     measured = [row["curvature"] for row in rows if row.get("curvature") is not None]
     if len(rows) > 1:
@@ -60,28 +69,20 @@ def _search(record: Record, name: str) -> str:
     return line
 
 
-def _train(record: Record, records: Sequence[Record]) -> str:
-    name = model_names([record], records)[record.path]
-    result = record.result or {}
-    size = f", {format_count(result['parameters'])} parameters" if result.get("parameters") else ""
-    line = f"{name[0].upper() + name[1:]}{size}: trained on {data_set(record)} {progress(record)}"
-    return line + "."
+def _train(record: Record) -> str:
+    parameters = (record.result or {}).get("parameters")
+    size = f"has {format_count(parameters)} parameters and " if parameters else ""
+    epochs = f"for {len(record.rows)} epochs " if record.rows else ""
+    return f"{size}was trained {epochs}on {data_set(record)} ({progress(record)})."
 
 
-def _evaluations(evaluations: Sequence[Record], records: Sequence[Record]) -> list[str]:
-    names = model_names(evaluations, records)
-    lines = []
-    for record in evaluations:
-        found = accuracies(record.result)
-        attacked = {name: value for name, value in found.items() if name != "clean"}
-        if not attacked:
-            continue
-        strongest = min(attacked, key=lambda name: attacked[name][0])
+def _evaluation(record: Record) -> str:
+    found = accuracies(record.result)
+    line = f"classifies {percent(found['clean'][0])}% of the clean test images correctly"
+    attacked = {name: value for name, value in found.items() if name != "clean"}
+    if attacked:
+        strongest = min(attacked, key=lambda name: (attacked[name][0], name != "worst case"))
         acc, low, high = attacked[strongest]
-        under = "in the worst case" if strongest == "worst case" else f"under {attack_label(strongest)}"
-        name = names[record.path]
-        lines.append(
-            f"{name[0].upper() + name[1:]} gets {percent(found['clean'][0])}% of clean test images right and "
-            f"{percent(acc)}% {under} (95% interval {percent(low, 1)} to {percent(high, 1)}%)."
-        )
-    return lines
+        under = "in the worst case of all attacks" if strongest == "worst case" else f"under {attack_label(strongest)}"
+        line += f" and {percent(acc)}% {under} (95% interval {percent(low, 1)} to {percent(high, 1)}%)"
+    return line + "."

@@ -141,7 +141,11 @@ def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Ta
             )
         )  # fmt: skip
     columns = ("network", "parameters", "epochs", "best epoch", "clean, held out", "robust, held out", "time")
-    return Table("Trainings; accuracies in percent on images held out of the training set", columns, tuple(rows))
+    return Table(
+        "Trainings; accuracies in percent of the best epoch, on images held out of the training set",
+        columns,
+        tuple(rows),
+    )
 
 
 def parameters_of(evaluation: Record, records: Sequence[Record]) -> int | None:

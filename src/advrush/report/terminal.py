@@ -77,9 +77,14 @@ def run_text(path: Path | str) -> RenderableType:
     facts.add_row("run", Text(str(record.path)))
     facts.add_row("state", f"{state(record)}, {duration(record.seconds)}")
     facts.add_row("data", data_set(record))
+    if record.stage != "search":
+        facts.add_row("network", Text(model_names([record], [record])[record.path]))
     for name, value in numbers(record).items():
         facts.add_row(name, value)
     genotype = record.genotype()
+    arch = str(record.config.get("arch", ""))
+    if genotype is None and {"{", "("} & set(arch):
+        genotype = read_genotype(arch, None)
     return Group(facts, Text(), genotype_text(genotype)) if genotype else facts
 
 
@@ -92,7 +97,7 @@ def list_runs(runs_dir: Path | str, console: Console) -> None:
     table = Table(**HEAD)
     for name in ("stage", "name", "digest", "state", "numbers", "time", "changed"):
         table.add_column(name, no_wrap=name not in ("numbers", "name"), overflow="fold")
-    names = model_names(records, records)
+    names = model_names([record for record in records if record.stage == "evaluate"], records)
     for record in records:
         facts = "  ".join(f"{key} {value}" for key, value in numbers(record).items() if key != "parameters")
         about = names[record.path] if record.stage == "evaluate" else record.name
