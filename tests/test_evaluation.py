@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks import FGSM, PGD
+from advrush.attacks import FGSM, PGD, AutoAttack
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, ConfigError, RunError
 from advrush.evaluation import EvaluateConfig, evaluate, find_target, measure, wilson
@@ -144,3 +144,26 @@ def test_unknown_attack_is_refused_before_anything_is_computed(tmp_path: Path) -
     with pytest.raises(ConfigError, match="unknown attack 'pdg20'"):
         make()
     assert not list(tmp_path.iterdir())
+
+
+def test_ensemble_resumes_within_an_attack_and_tells_what_broke_what() -> None:
+    net, (x, y) = model(), examples(24)
+    attack = AutoAttack(eps=0.04, version="custom", attacks=("apgd_ce", "apgd_t"), batch_size=8)
+    whole = measure(net, x, y, attacks=[attack]).attacks[0]
+    progress: dict[str, Tensor] = {}
+    calls: list[str] = []
+
+    def interrupt(flags: dict[str, Tensor], name: str) -> None:
+        calls.append(name)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(net, x, y, attacks=[attack], progress=progress, on_batch=interrupt)
+    resumed = measure(net, x, y, attacks=[attack], progress=progress, on_batch=lambda flags, name: None).attacks[0]
+    assert torch.equal(whole.flags, resumed.flags)
+    assert whole.broken_by == resumed.broken_by
+    rows = whole.details["waterfall"]
+    assert [row["name"] for row in rows] == ["clean", "apgd_ce", "apgd_t"]
+    assert rows[0]["robust_acc"] >= rows[1]["robust_acc"] >= rows[2]["robust_acc"] == whole.robust_acc
+    assert whole.robust_acc < 1.0

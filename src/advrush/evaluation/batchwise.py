@@ -9,13 +9,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks import Attack
+from advrush.attacks import Attack, Cascade
 from advrush.evaluation.counting import counting
 from advrush.evaluation.outcome import AttackOutcome, Evaluation
 from advrush.modes import evaluating, frozen
 
 Progress = dict[str, Tensor]
-"""Flags so far by attack, int8 (N,): 1 still correct, 0 broken, -1 not yet attacked; `clean` too."""
+"""Flags so far by attack, int8 (N,): 1 still correct, 0 broken, -1 not yet attacked; of ensembles their records."""
 
 UNKNOWN = -1
 
@@ -75,6 +75,8 @@ def _attack(
     progress: Progress,
     on_batch: Callable[[Progress, str], None],
 ) -> AttackOutcome:
+    if isinstance(attack, Cascade):
+        return _cascade(model, x, y, attack, progress, on_batch)
     flags = progress.setdefault(attack.name, torch.where(clean, UNKNOWN, 0).to(torch.int8))
     started = time.monotonic()
     with counting(model) as passes:
@@ -87,6 +89,31 @@ def _attack(
             on_batch(progress, attack.name)
     seconds = time.monotonic() - started
     return AttackOutcome(attack.name, flags.bool(), seconds, passes.forwards, passes.backwards)
+
+
+def _cascade(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    attack: Cascade,
+    progress: Progress,
+    on_batch: Callable[[Progress, str], None],
+) -> AttackOutcome:
+    """Run an ensemble, which keeps its own record: it resumes within an attack and tells which one broke what."""
+    prefix = f"{attack.name}/"
+    kept = {key.removeprefix(prefix): value for key, value in progress.items() if key.startswith(prefix)}
+
+    def save(state: Progress) -> None:
+        progress.update({prefix + key: value for key, value in state.items()})
+        on_batch(progress, attack.name)
+
+    found = attack.run(model, x, y, state=kept or None, on_batch=save)
+    rows = found.waterfall()
+    seconds, forwards, backwards = (sum(row[key] for row in rows[1:]) for key in ("seconds", "forwards", "backwards"))
+    details = {"waterfall": rows, "warnings": list(found.warnings())}
+    outcome = AttackOutcome(attack.name, found.flags, seconds, forwards, backwards, details)
+    outcome.broken_by = found.broken_by()
+    return outcome
 
 
 def _batches(rows: Tensor, batch_size: int) -> Iterator[Tensor]:

@@ -33,6 +33,9 @@ class AttackOutcome:
     backwards: int = 0
     """Examples passed backward."""
     details: dict[str, Any] = field(default_factory=dict)
+    """Of an ensemble: its waterfall, and warnings that speak against the result."""
+    broken_by: list[str] | None = None
+    """Of an ensemble: the attack that broke each example, "clean" where it was wrong before, "" where none did."""
 
     @property
     def robust_acc(self) -> float:

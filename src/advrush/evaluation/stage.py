@@ -89,6 +89,8 @@ def _evaluate(
             screen.line(line)
     flags = {"clean": outcome.clean, **{attack.name: attack.flags for attack in outcome.attacks}}
     run.save_tensors("flags.safetensors", {name: value.to(torch.bool) for name, value in flags.items()})
+    if broken_by := {attack.name: attack.broken_by for attack in outcome.attacks if attack.broken_by is not None}:
+        run.write_json("broken_by.json", broken_by)
     run.save_tensors("examples.safetensors", _examples(model, x, y, outcome, attacks))
     run.finish(_result(config, dataset, outcome, model))
 
@@ -102,6 +104,9 @@ def _lines(outcome: Evaluation) -> list[str]:
             f"{row['name']:<11} {row['robust_acc']:.2%}  [{low:.1%}, {high:.1%}]  {row['seconds']:.1f} s"
             f"  {row['forwards']} forward, {row['backwards']} backward"
         )
+        for step in row.get("waterfall", ()):
+            lines.append(f"  after {step['name']:<9} {step['robust_acc']:.2%}")
+        lines += [f"  warning: {text}" for text in row.get("warnings", ())]
     return lines
 
 
