@@ -8,11 +8,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from advrush.models.kernels.chain import Chain, Stage, read_chain
+from advrush.models.kernels.join import join
 from advrush.models.kernels.layers import convolved
 from advrush.models.kernels.norm import normalize, normalize_alike
 from advrush.models.kernels.source import Source
@@ -64,7 +64,7 @@ def mixed_cell(cell: Cell, inputs: Sequence[Tensor], weights: Tensor) -> Tensor:
     scalars = [row.unbind() for row in weights.unbind()]
     for _, outgoing in groupby(terms_of(cell), key=lambda term: term.source):
         _send(list(outgoing), nodes, scalars)
-    return torch.cat([node for i in cell.topology.outputs if (node := nodes[i]) is not None], dim=1)
+    return join([node for i in cell.topology.outputs if (node := nodes[i]) is not None])
 
 
 def _send(terms: list[Term], nodes: list[Tensor | None], scalars: list[tuple[Tensor, ...]]) -> None:
@@ -80,11 +80,11 @@ def _send(terms: list[Term], nodes: list[Tensor | None], scalars: list[tuple[Ten
             y = weight * term.module(source.x)
         elif term in pooled or not term.chain.stages:
             x = pooled.get(term, source.x)
-            nodes[term.target] = weight * x if node is None else torch.addcmul(node, weight, x)
+            nodes[term.target] = weight * x if node is None else node.addcmul_(weight, x)
             continue
         else:
             y = run_chain(term.chain, source, weight)
-        nodes[term.target] = y if node is None else node + y
+        nodes[term.target] = y if node is None else node.add_(y)
 
 
 def _pooled(terms: list[Term], source: Source) -> dict[Term, Tensor]:
