@@ -135,7 +135,7 @@ def test_its_summary_tells_the_search_and_the_outcome(page: Page, runs: dict[str
     assert (
         "Search found ran 10 epochs, 6 of them warm-up, on digits (in 35.0 s) and found a normal cell of" in page.text
     )
-    assert "network (architecture found) classifies 86.20% of the clean test images correctly" in page.text
+    assert "It classifies 86.20% of the clean test images correctly" in page.text
     config = (runs["search"] / "config.toml").read_text().split()
     assert " ".join(config) in page.text
 

@@ -82,9 +82,9 @@ def test_other_images_or_threats_are_another_table(tmp_path: Path) -> None:
 def test_trainings_are_listed_with_how_far_they_came(tmp_path: Path) -> None:
     records = [Record.read(make_training(tmp_path, name=name, done=name == "a")) for name in "ab"]
     rows = [[entry.text for entry in row] for row in training_table(records, records).rows]
-    assert rows[0][:4] == ["a (ResNet-18)", "35.2 k", "8", "8"]
+    assert rows[0][:5] == ["a (ResNet-18)", "pgd", "35.2 k", "8", "8"]
     assert rows[0][-1] == "5 min 28 s"
-    assert rows[1][:4] == ["b (ResNet-18)", "–", "4 of 8, unfinished", "–"]
+    assert rows[1][:5] == ["b (ResNet-18)", "pgd", "–", "4 of 8, unfinished", "–"]
 
 
 def test_agreement_counts_edges_as_multisets() -> None:
@@ -155,5 +155,5 @@ def test_runs_are_listed_by_stage_with_state_and_age(tmp_path: Path) -> None:
     assert lines[1].rstrip().endswith("d ago")
     assert "done" in lines[2]
     assert "network (ResNet-18)" in lines[3]
-    assert "clean 90.00%  PGD-20 30.00%" in lines[3]
+    assert "clean 90.00%  robust 30.00%" in lines[3]
     assert "no runs in" in printed(lambda console: list_runs(tmp_path / "nothing", console))

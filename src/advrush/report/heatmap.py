@@ -19,10 +19,11 @@ RIGHT = 52.0
 def alpha_heatmap(space: Space, alphas: Array, *, kind: str, graph: CellGraph | None = None) -> Markup:
     """Draw softmax(alphas) of one cell kind; `alphas` is (edges, primitives), raw.
 
-    The tint grows with the weight, up to one that the text still stands out from. What `graph` (the derived cell)
-    keeps is outlined.
+    The tint grows from the panel's smallest weight to its largest, up to one that text still stands out from. What
+    `graph` (the derived cell) keeps is outlined.
     """
     weights = softmax(np.asarray(alphas, dtype=np.float64))
+    depth = (weights - weights.min()) / max(np.ptp(weights), 1e-12)
     inputs, edges = space.topology.inputs, space.topology.edges
     kept = {(edge.source, edge.target, edge.primitive) for edge in graph.edges} if graph else set()
     parts = [_column_name(column, name) for column, name in enumerate(space.primitives)]
@@ -32,15 +33,15 @@ def alpha_heatmap(space: Space, alphas: Array, *, kind: str, graph: CellGraph | 
         parts.append(text(LEFT - 8, y + ROW / 2, name, size=11, anchor="end"))
         for column, primitive in enumerate(space.primitives):
             chosen = (source, target, primitive) in kept
-            parts.append(_square(weights[row, column], weights.max(), column, y, chosen=chosen))
+            parts.append(_square(weights[row, column], depth[row, column], column, y, chosen=chosen))
     width = LEFT + CELL * len(space.primitives) + RIGHT
     title = f"{kind_label(kind)}: softmax of alpha, {len(edges)} edges by {len(space.primitives)} primitives"
     return document(width, TOP + ROW * len(edges) + 6, title, *parts)
 
 
-def _square(weight: float, largest: float, column: int, y: float, *, chosen: bool) -> Markup:
+def _square(weight: float, depth: float, column: int, y: float, *, chosen: bool) -> Markup:
     """Draw one weight: a tinted square, the number on it, an outline if the derived cell keeps it."""
-    x, depth = LEFT + column * CELL, float(weight / largest)
+    x = LEFT + column * CELL
     rect = element(
         "rect", x=x + 0.5, y=y + 0.5, width=CELL - 1, height=ROW - 1, rx=2, fill="var(--heat, #2b6cb0)",
         fill_opacity=f"{0.04 + 0.68 * depth:.3f}", cls="weight",

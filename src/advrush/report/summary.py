@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from advrush.report.figures import attack_label
-from advrush.report.names import model_names, seed_names
+from advrush.report.names import model_names, seed_names, trained_by
 from advrush.report.palette import kind_label, primitive_label
 from advrush.report.records import Record
 from advrush.report.tables import accuracies, duration, format_count, percent
@@ -28,7 +28,13 @@ def sentences(records: Sequence[Record]) -> list[Sentence]:
     evaluations = [record for record in records if record.stage == "evaluate" and record.result]
     names = {**seed_names(searches), **model_names(trainings, records), **model_names(evaluations, records)}
     lines = [Sentence(f"Search {names[record.path]}", _search(record)) for record in searches]
-    lines += [Sentence(names[record.path], _train(record)) for record in trainings]
+    for training in trainings:
+        tests = [record for record in evaluations if trained_by(record, records) is training]
+        line = _train(training)
+        if len(tests) == 1:
+            line += f" It {_evaluation(tests[0])}"
+            evaluations.remove(tests[0])
+        lines.append(Sentence(names[training.path], line))
     return lines + [Sentence(names[record.path], _evaluation(record)) for record in evaluations]
 
 

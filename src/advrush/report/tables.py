@@ -126,7 +126,7 @@ def cost_table(evaluations: Sequence[Record], records: Sequence[Record]) -> Tabl
 
 
 def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Table:
-    """Return the trainings: parameters, epochs, held-out accuracies of the kept checkpoint, time."""
+    """Return the trainings: objective, parameters, epochs, held-out accuracies of the kept checkpoint, time."""
     names = model_names(trainings, records)
     rows = []
     for record in trainings:
@@ -135,12 +135,13 @@ def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Ta
         epochs = f"{total}" if record.result else f"{len(record.rows)} of {total}, unfinished"
         rows.append(
             (
-                Entry(names[record.path]), Entry(format_count(result.get("parameters"))), Entry(epochs),
+                Entry(names[record.path]), Entry(str(record.config.get("objective", "–"))),
+                Entry(format_count(result.get("parameters"))), Entry(epochs),
                 Entry(_epoch(result.get("best_epoch"))), Entry(percent(result.get("clean_acc_val"))),
                 Entry(percent(result.get("robust_acc_val"))), Entry(duration(record.seconds)),
             )
         )  # fmt: skip
-    columns = ("network", "parameters", "epochs", "best epoch", "clean, held out", "robust, held out", "time")
+    columns = ("network", "objective", "parameters", "epochs", "best epoch", "clean", "robust", "time")
     return Table(
         "Trainings; accuracies in percent of the best epoch, on images held out of the training set",
         columns,

@@ -99,7 +99,7 @@ def list_runs(runs_dir: Path | str, console: Console) -> None:
         table.add_column(name, no_wrap=name not in ("numbers", "name"), overflow="fold")
     names = model_names([record for record in records if record.stage == "evaluate"], records)
     for record in records:
-        facts = "  ".join(f"{key} {value}" for key, value in numbers(record).items() if key != "parameters")
+        facts = "  ".join(f"{key} {value}" for key, value in brief(record).items())
         about = names[record.path] if record.stage == "evaluate" else record.name
         table.add_row(
             record.stage, Text(about), record.digest, state(record), Text(facts), duration(record.seconds), age(record)
@@ -126,6 +126,14 @@ def numbers(record: Record) -> Mapping[str, str]:
     shown = {"clean": last.get("clean_acc_val"), "robust": last.get("robust_acc_val")}
     found_text = {name: f"{percent(value)}%" for name, value in shown.items() if value is not None}
     return {"parameters": format_count(last.get("parameters")), **found_text}
+
+
+def brief(record: Record) -> Mapping[str, str]:
+    """Return the two numbers that a list has room for: of an evaluation, clean and the worst of what was tried."""
+    found = {name: value for name, value in numbers(record).items() if name != "parameters"}
+    if record.stage == "evaluate" and len(found) > 1:
+        return {"clean": found["clean"], "robust": list(found.values())[-1]}
+    return found
 
 
 def age(record: Record) -> str:
