@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from advrush.evaluation import EvaluateConfig as EvaluateConfig
     from advrush.evaluation import evaluate as evaluate
     from advrush.evaluation import measure as measure
+    from advrush.evaluation import transfer as transfer
     from advrush.models.build import build as build
     from advrush.models.saved import load as load
     from advrush.report import write_report as write_report
@@ -46,6 +47,7 @@ _HOMES = {
     "measure": "evaluation",
     "search": "searching",
     "train": "training",
+    "transfer": "evaluation",
     "write_report": "report",
 }
 __all__ = list(_HOMES)

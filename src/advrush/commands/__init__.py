@@ -6,12 +6,14 @@ from advrush.commands.exchange import export_network, import_checkpoint
 from advrush.commands.inspect import report, runs, show
 from advrush.commands.search import search
 from advrush.commands.train import train
+from advrush.commands.transfer import transfer
 
 VERBS = {
     "demo": demo,
     "search": search,
     "train": train,
     "evaluate": evaluate,
+    "transfer": transfer,
     "import": import_checkpoint,
     "export": export_network,
     "report": report,

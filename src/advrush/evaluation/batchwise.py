@@ -80,10 +80,9 @@ def _attack(
     flags = progress.setdefault(attack.name, torch.where(clean, UNKNOWN, 0).to(torch.int8))
     started = time.monotonic()
     with counting(model) as passes:
-        for rows in _batches(clean.nonzero().flatten(), batch_size):
+        for rows, seeded in seeded_batches(attack, clean.nonzero().flatten(), batch_size):
             if (flags[rows] != UNKNOWN).all():
                 continue
-            seeded = replace(attack, seed=attack.seed + int(rows[0]))  # type: ignore[type-var]  # attacks are dataclasses
             x_adv = seeded(model, x[rows], y[rows])
             flags[rows] = correct(model, x_adv, y[rows]).to("cpu", torch.int8)
             on_batch(progress, attack.name)
@@ -114,6 +113,12 @@ def _cascade(
     outcome = AttackOutcome(attack.name, found.flags, seconds, forwards, backwards, details)
     outcome.broken_by = found.broken_by()
     return outcome
+
+
+def seeded_batches(attack: Attack, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Attack]]:
+    """Yield the rows of each batch and the attack with a seed of the batch's own, so that any batch can be repeated."""
+    for batch in _batches(rows, batch_size):
+        yield batch, replace(attack, seed=attack.seed + int(batch[0]))  # type: ignore[type-var]  # attacks are dataclasses
 
 
 def _batches(rows: Tensor, batch_size: int) -> Iterator[Tensor]:

@@ -15,7 +15,7 @@ from advrush.data import Dataset
 from advrush.evaluation.batchwise import measure
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.outcome import Evaluation
-from advrush.evaluation.targets import Target, find_target, weights_digest
+from advrush.evaluation.targets import as_target
 from advrush.progress import Display
 from advrush.run import Run
 
@@ -46,7 +46,7 @@ def evaluate(
         display: whether to show progress.
     """
     team = parallel.setup(device)
-    found = _as_target(target)
+    found = as_target(target)
     config = replace(config or EvaluateConfig(), model=found.label, weights=found.digest)
     attacks = parse_attacks(config.attacks, threat_model(config.norm, config.eps), seed=config.seed)
     dataset = config.data.load(data_dir)
@@ -57,12 +57,6 @@ def evaluate(
         return run
     finally:
         run.close()
-
-
-def _as_target(target: str | Path | nn.Module) -> Target:
-    if isinstance(target, nn.Module):
-        return Target(target, type(target).__name__, weights_digest(target))
-    return find_target(str(target))
 
 
 def _evaluate(

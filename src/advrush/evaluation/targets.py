@@ -38,6 +38,13 @@ def find_target(text: str) -> Target:
     return Target(model.eval(), label, weights_digest(model))
 
 
+def as_target(target: str | Path | nn.Module) -> Target:
+    """Return the network itself, or the one that a text names (see `find_target`)."""
+    if isinstance(target, nn.Module):
+        return Target(target, type(target).__name__, weights_digest(target))
+    return find_target(str(target))
+
+
 def weights_digest(model: nn.Module) -> str:
     """Return 8 hexadecimal digits of the contents of all parameters and buffers."""
     digest = hashlib.sha256()

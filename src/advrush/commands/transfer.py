@@ -1,0 +1,43 @@
+"""`advrush transfer RUN RUN ...`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.console import Console
+from rich.table import Table
+
+from advrush.commands.evaluate import data_of
+from advrush.commands.options import Launch, parse, take_positionals
+from advrush.errors import ConfigError
+from advrush.evaluation import TransferConfig
+from advrush.evaluation import transfer as transfer_stage
+
+
+def transfer(arguments: list[str]) -> None:
+    """Attack every network with the examples made on every network; print the matrix."""
+    targets, rest = take_positionals(arguments)
+    if len(targets) < 2 and not {"-h", "--help"} & set(rest):
+        raise ConfigError("transfer: name at least two training runs, weights files or python:MODULE:FACTORY")
+    default = TransferConfig()
+    if targets and (data := data_of(targets[0])):
+        default = replace(default, data=data)
+    config, launch = parse("advrush transfer RUN RUN ...", default, Launch(), rest, transfer.__doc__ or "")
+    run = transfer_stage(
+        targets,
+        config,
+        data_dir=launch.data_dir,
+        runs_dir=launch.runs_dir,
+        device=launch.device,
+        display=not launch.quiet,
+    )
+    result = run.result()
+    console = Console(highlight=False)
+    table = Table(box=None, title=f"accuracy in percent under {result['attack']} examples of another network")
+    for column in ("source", *(f"[{number}]" for number in range(1, len(targets) + 1))):
+        table.add_column(column, justify="left" if column == "source" else "right")
+    table.add_row("clean", *(f"{100 * value:.2f}" for value in result["clean"]))
+    for number, (label, row) in enumerate(zip(result["models"], result["matrix"], strict=True), start=1):
+        table.add_row(f"[{number}] {label}", *(f"{100 * value:.2f}" for value in row))
+    console.print(table)
+    console.print(f"run     {run.path}", soft_wrap=True)

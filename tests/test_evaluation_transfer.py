@@ -1,0 +1,76 @@
+"""The transfer matrix: rows are sources, the diagonal is the white-box value, examples are made once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from advrush.attacks import PGD
+from advrush.errors import ConfigError
+from advrush.evaluation import EvaluateConfig, TransferConfig, evaluate, transfer
+from advrush.run import Run
+from test_evaluation import DIGITS, model
+
+CONFIG = TransferConfig(data=DIGITS, attack="pgd3", eps=0.1, batch_size=16)
+
+
+def trained(seed: int) -> torch.nn.Module:
+    net, split = model(seed), DIGITS.load().train
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for _ in range(30):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(split.images.float() / 255), split.labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return net
+
+
+@pytest.fixture(scope="module")
+def networks() -> list[torch.nn.Module]:
+    return [trained(0), trained(1)]
+
+
+def test_diagonal_is_the_white_box_value(tmp_path: Path, networks: list[torch.nn.Module]) -> None:
+    run = transfer(networks, CONFIG, runs_dir=tmp_path, device="cpu", display=False)
+    matrix = run.result()["matrix"]
+    for index, net in enumerate(networks):
+        config = EvaluateConfig(data=DIGITS, attacks=("pgd3",), eps=0.1, batch_size=16)
+        tested = evaluate(net, config, runs_dir=tmp_path, device="cpu", display=False).result()
+        assert matrix[index][index] == tested["attacks"][0]["robust_acc"]
+        assert run.result()["clean"][index] == tested["clean_acc"]
+    assert matrix[0][0] < matrix[0][1]
+    assert matrix[1][1] < matrix[1][0]
+
+
+def test_entries_are_accuracies_on_the_sources_examples(tmp_path: Path, networks: list[torch.nn.Module]) -> None:
+    run = transfer(networks, CONFIG, runs_dir=tmp_path, device="cpu", display=False)
+    kept = sorted((tmp_path / "examples").iterdir())
+    assert len(kept) == 2
+    test = DIGITS.load().test
+    accuracies = set()
+    for path in kept:
+        x_adv = Run.at(path).load_tensors("x_adv.safetensors")["x_adv"]
+        assert (x_adv - test.images / 255).abs().max() <= 0.1 + 1e-6
+        accuracies |= {(net(x_adv).argmax(1) == test.labels).double().mean().item() for net in networks}
+    assert {run.result()["matrix"][0][1], run.result()["matrix"][1][0]} <= accuracies
+
+
+def test_examples_of_a_source_are_made_once(
+    tmp_path: Path, networks: list[torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer(networks, CONFIG, runs_dir=tmp_path, device="cpu", display=False)
+    calls: list[int] = []
+    original = PGD.__call__
+
+    def counted(self: PGD, *arguments: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return original(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PGD, "__call__", counted)
+    transfer([*networks, trained(2)], CONFIG, runs_dir=tmp_path, device="cpu", display=False)
+    only_third = len(calls)
+    assert 0 < only_third <= 60 // 16 + 2
+
+
+def test_one_network_is_no_matrix(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least two networks"):
+        transfer([model()], CONFIG, runs_dir=tmp_path, device="cpu", display=False)
