@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
 from advrush.attacks.losses import LOSSES
+from advrush.attacks.passes import pieces
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 from advrush.modes import evaluating, frozen
@@ -48,6 +49,19 @@ def ascend(
     return x_adv.detach()
 
 
+class _Options(TypedDict):
+    steps: int
+    step_size: float
+    threat: ThreatModel
+    loss: Loss
+
+
+def _in_pieces(model: nn.Module, x: Tensor, y: Tensor, *, start: Tensor, **options: Unpack[_Options]) -> Tensor:
+    """Return what `ascend` does, on a CPU by as many examples at a time as its caches like."""
+    parts = [ascend(model, x[rows], y[rows], start=start[rows], **options) for rows in pieces(x)]
+    return torch.cat(parts) if parts else x.detach()
+
+
 @dataclass(frozen=True)
 class FGSM:
     """One step of length eps along the gradient's sign (L2: along the gradient)."""
@@ -75,7 +89,7 @@ class FGSM:
         """Return adversarial examples; `generator` is there for likeness with `PGD.perturb`."""
         threat = threat_model(self.norm, self.eps)
         with evaluating(model), frozen(model):
-            return ascend(model, x, y, start=x, steps=1, step_size=self.eps, threat=threat, loss=LOSSES["ce"])
+            return _in_pieces(model, x, y, start=x, steps=1, step_size=self.eps, threat=threat, loss=LOSSES["ce"])
 
 
 @dataclass(frozen=True)
@@ -139,13 +153,6 @@ class PGD:
         elif self.start == "normal":
             noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
             start = threat.project(x + 0.001 * noise, x)
-        return ascend(
-            model,
-            x,
-            y,
-            start=start,
-            steps=self.steps,
-            step_size=self.step_size,
-            threat=threat,
-            loss=LOSSES[self.loss],
+        return _in_pieces(
+            model, x, y, start=start, steps=self.steps, step_size=self.step_size, threat=threat, loss=LOSSES[self.loss]
         )
