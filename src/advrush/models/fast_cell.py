@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, cast
-from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
@@ -34,20 +33,18 @@ class Term:
     """None: the module is not a chain and runs as it is."""
 
 
-_TERMS: WeakKeyDictionary[nn.Module, tuple[Term, ...]] = WeakKeyDictionary()
+def terms_of(cell: Cell) -> list[Term]:
+    """Return the terms of `cell`, in the order of their sources, so that a source is done with once left.
 
-
-def terms_of(cell: Cell) -> tuple[Term, ...]:
-    """Return the terms of `cell`, in the order of their sources, so that a source is done with once left."""
-    if cell not in _TERMS:
-        edges = zip(cell.topology.edges, cast("list[MixedEdge]", cell.edges), strict=True)
-        terms = [
-            Term(source, target, row, column, module, read_chain(module))
-            for row, ((source, target), edge) in enumerate(edges)
-            for column, module in zip(edge.columns, edge.operations, strict=True)
-        ]
-        _TERMS[cell] = tuple(sorted(terms, key=lambda term: (term.source, term.row)))
-    return _TERMS[cell]
+    The modules are read anew each time (under a millisecond a cell), so that a replaced one is seen.
+    """
+    edges = zip(cell.topology.edges, cast("list[MixedEdge]", cell.edges), strict=True)
+    terms = [
+        Term(source, target, row, column, module, read_chain(module))
+        for row, ((source, target), edge) in enumerate(edges)
+        for column, module in zip(edge.columns, edge.operations, strict=True)
+    ]
+    return sorted(terms, key=lambda term: (term.source, term.row))
 
 
 def mixed_cell(cell: Cell, inputs: Sequence[Tensor], weights: Tensor) -> Tensor:

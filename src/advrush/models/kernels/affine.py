@@ -68,12 +68,10 @@ class _Depthwise:
 
     def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
         self.shape = self.shape._replace(height=x.shape[2], width=x.shape[3])
-        s = self.shape
-        return conv2d(x, self.weight, bias, s.stride, s.padding, s.dilation, self.weight.shape[0])
+        return depthwise.convolve(x, self.weight, self.shape, bias)
 
     def transpose(self, y: Tensor) -> Tensor:
-        s = self.shape
-        return conv2d(depthwise.spread(y, s), self.turned, None, 1, s.padding, s.dilation, self.weight.shape[0])
+        return depthwise.adjoint(y, self.turned, self.shape)
 
 
 class _Dense:
@@ -114,10 +112,10 @@ class _Halves:
         return torch.cat([conv2d(even, self.first, low), conv2d(odd, self.second, high)], dim=1)
 
     def transpose(self, y: Tensor) -> Tensor:
-        x = torch.zeros((y.shape[0], *self.size[1:]), dtype=y.dtype, device=y.device)
-        x = x.contiguous(memory_format=torch.channels_last)
-        x[:, :, ::2, ::2] = conv2d(y[:, : self.split], self.first.transpose(0, 1))
+        even = conv2d(y[:, : self.split], self.first.transpose(0, 1))
         odd = conv2d(y[:, self.split :], self.second.transpose(0, 1))
+        x = depthwise.zeros_like_layout(even, self.size[2], self.size[3])
+        x[:, :, ::2, ::2] = even
         height, width = self.size[2] // 2, self.size[3] // 2
         x[:, :, 1::2, 1::2] = odd[:, :, :height, :width]
         return x

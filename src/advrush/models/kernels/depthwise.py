@@ -28,6 +28,10 @@ class Shape(NamedTuple):
         """Return the zeros on each side."""
         return self.dilation * (self.kernel // 2)
 
+    def on_even_pixels(self) -> Shape:
+        """Return what is left of stride 2 and dilation 2 on the even rows and columns, the only ones they read."""
+        return Shape(self.kernel, 1, 1, (self.height + 1) // 2, (self.width + 1) // 2)
+
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, dilation: int = 1) -> Tensor:
     """Convolve each channel of x (N, C, H, W) with its own filter of `weight` (C, 1, k, k), k odd.
@@ -64,7 +68,7 @@ class _Adjoint(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, weight: Tensor, shape: Shape) -> Tensor:
         ctx.save_for_backward(y if ctx.needs_input_grad[1] else None, weight)
         ctx.shape = shape
-        return adjoint(y, weight, shape)
+        return adjoint(y, weight.flip(2, 3), shape)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -91,19 +95,25 @@ class _WeightGradient(torch.autograd.Function):
         return dx, dy, None
 
 
-def convolve(x: Tensor, weight: Tensor, shape: Shape) -> Tensor:
-    """Return w * x, outside autograd."""
-    return conv2d(x, weight, None, shape.stride, shape.padding, shape.dilation, weight.shape[0])
+def convolve(x: Tensor, weight: Tensor, shape: Shape, bias: Tensor | None = None) -> Tensor:
+    """Return w * x (plus bias), outside autograd."""
+    if shape.stride == shape.dilation == 2:
+        return convolve(x[:, :, ::2, ::2], weight, shape.on_even_pixels(), bias)
+    return conv2d(x, weight, bias, shape.stride, shape.padding, shape.dilation, weight.shape[0])
 
 
-def adjoint(y: Tensor, weight: Tensor, shape: Shape) -> Tensor:
-    """Return w^T y, outside autograd: a convolution with the filters turned by 180 degrees, zeros put between y's."""
-    return conv2d(spread(y, shape), weight.flip(2, 3), None, 1, shape.padding, shape.dilation, weight.shape[0])
+def adjoint(y: Tensor, turned: Tensor, shape: Shape) -> Tensor:
+    """Return w^T y, outside autograd; `turned` is w turned by 180 degrees, which y is convolved with."""
+    if shape.stride == shape.dilation == 2:
+        return spread(adjoint(y, turned, shape.on_even_pixels()), shape)
+    return conv2d(spread(y, shape), turned, None, 1, shape.padding, shape.dilation, turned.shape[0])
 
 
 def weight_gradient(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
     """Return the gradient (C, 1, k, k) of <w * x, y>, outside autograd."""
     kernel, stride, dilation, height, width = shape
+    if stride == dilation == 2:
+        return weight_gradient(x[:, :, ::2, ::2], y, shape.on_even_pixels())
     if x.device.type == "cpu" and dilation == 2 and height % 2 == 0 and width % 2 == 0:
         dense = Shape(kernel, 1, 1, height // 2, width // 2)
         return weight_gradient(_phases(x), _phases(spread(y, shape)), dense)
@@ -116,9 +126,17 @@ def spread(y: Tensor, shape: Shape) -> Tensor:
     """Put y's values on the grid of the stride, zeros elsewhere."""
     if shape.stride == 1:
         return y
-    x = y.new_zeros(y.shape[0], y.shape[1], shape.height, shape.width).contiguous(memory_format=_layout(y))
+    x = zeros_like_layout(y, shape.height, shape.width)
     x[:, :, :: shape.stride, :: shape.stride] = y
     return x
+
+
+def zeros_like_layout(y: Tensor, height: int, width: int) -> Tensor:
+    """Return zeros of another size, in the layout of y (N, C, H, W)."""
+    n, c = y.shape[:2]
+    if y.is_contiguous(memory_format=torch.channels_last):
+        return y.new_zeros(n, height, width, c).permute(0, 3, 1, 2)
+    return y.new_zeros(n, c, height, width)
 
 
 def _phases(x: Tensor) -> Tensor:
@@ -144,8 +162,3 @@ def _library_weight_gradient(
         y, x, weight, None, [stride] * 2, padding, [dilation] * 2, False, [0, 0], x.shape[1], [False, True, False]
     )
     return gradients[1]  # type: ignore[no-any-return]
-
-
-def _layout(x: Tensor) -> torch.memory_format:
-    nhwc = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.channels_last if nhwc else torch.contiguous_format
