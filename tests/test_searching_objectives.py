@@ -65,6 +65,13 @@ def test_advrush_is_the_gradient_of_the_sum(make: Make, gamma: float, scale: flo
     torch.testing.assert_close(step.loss, loss.detach())
 
 
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_micro_batches_add_up_to_the_whole(make: Make, size: int) -> None:
+    whole, parts = AdvRush(2.0).alpha_step(*make()), AdvRush(2.0, micro_batch=size).alpha_step(*make())
+    assert_equal(dict(parts.gradients), dict(whole.gradients))
+    torch.testing.assert_close(parts.curvature, whole.curvature)
+
+
 def test_authors_gradient_is_polluted_by_the_summed_loss(make: Make) -> None:
     supernet, batch = make()
     plain = cross_entropy(supernet(batch.x_val), batch.y_val)

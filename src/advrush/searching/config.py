@@ -143,6 +143,8 @@ class SearchConfig:
     """paper: the text; authors: their published code, with all of `deviations`."""
     deviations: Deviations = field(default_factory=Deviations)
     """Single departures of the authors' code from the text."""
+    micro_batch: int | None = None
+    """Compute L_lambda on so many examples at a time: the same sum in less memory (the losses need the whole batch)."""
     fast: bool = True
     """Compute with the fast kernels, equal to rounding; false: op by op, slower, the oracle."""
     seed: int = 0
@@ -158,6 +160,8 @@ class SearchConfig:
         check(self.epochs >= 1, "epochs", self.epochs, "a whole number >= 1")
         check(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "a whole number >= 0")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
+        part = self.micro_batch
+        check(part is None or part >= 1, "micro_batch", part, "a whole number >= 1")
 
     def departs(self, deviation: str) -> bool:
         """Tell whether one of the fields of `Deviations` is in force, by itself or through `fidelity`."""

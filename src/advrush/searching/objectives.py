@@ -80,16 +80,32 @@ class AdvRush:
     scale: float = 1.0
     fast: bool = True
     """Use `models.fast_curvature` where it knows every primitive; else, or if False, double backward op by op."""
+    micro_batch: int | None = None
+    """Compute L_lambda on so many examples at a time: examples do not mix in eval-mode BN, so the sum is exact."""
 
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return the gradient; L_val with train-mode BN first, then L_lambda with the statistics it left."""
         plain = validation_step(supernet, batch.x_val, batch.y_val)
-        fast = self.fast and fast_curvature.is_supported(supernet)
-        step = fast_curvature.curvature_gradients if fast else curvature_gradients
-        value, slope = step(supernet, batch.x_val, batch.y_val, h=self.h)
+        value, slope = self.curvature(supernet, batch.x_val, batch.y_val)
         factor = self.gamma * self.scale
         gradients = {kind: gradient + factor * slope[kind] for kind, gradient in plain.gradients.items()}
         return AlphaStep(gradients, plain.loss, plain.accuracy, value)
+
+    def curvature(self, supernet: Supernet, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return L_lambda of the batch and its gradient for each kind."""
+        fast = self.fast and fast_curvature.is_supported(supernet)
+        step = fast_curvature.curvature_gradients if fast else curvature_gradients
+        size = self.micro_batch or len(x)
+        value = torch.zeros((), dtype=x.dtype, device=x.device)
+        slopes = {kind: torch.zeros_like(alpha) for kind, alpha in supernet.alphas().items()}
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            mean, gradients = step(supernet, x[part], y[part], h=self.h)
+            share = len(y[part]) / len(y)
+            value += share * mean
+            for kind, gradient in gradients.items():
+                slopes[kind] += share * gradient
+        return value, slopes
 
     def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
         """Return the clean training inputs."""

@@ -32,4 +32,4 @@ def objective_of(config: SearchConfig, dataset: Dataset) -> Objective:
             polluted, frozen_bn = config.departs("polluted_gradient"), config.departs("frozen_bn")
             if polluted or frozen_bn:
                 return AuthorsAdvRush(curvature.gamma, curvature.h, scale, polluted, frozen_bn)
-            return AdvRush(curvature.gamma, curvature.h, scale, config.fast)
+            return AdvRush(curvature.gamma, curvature.h, scale, config.fast, config.micro_batch)
