@@ -33,15 +33,15 @@ EPOCHS, WARMUP, TRAIN_HALF = 60, 50, 25_000
 Step = Callable[[], None]
 
 
-def seconds(step: Step, device: str) -> float:
-    """Return the wall time of one call."""
+def cost(step: Step, device: str) -> tuple[float, float]:
+    """Return the wall and the processor seconds of one call; the second hardly feel what else the machine does."""
     if device == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     step()
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu
 
 
 def measure(side: str, phase: str, args: argparse.Namespace) -> dict[str, float]:
@@ -52,13 +52,16 @@ def measure(side: str, phase: str, args: argparse.Namespace) -> dict[str, float]
     else:
         work.alpha(False)
         work.weight()
-    halves = [
-        (seconds(lambda: work.alpha(regularized), args.device), seconds(work.weight, args.device))
+    costs = [
+        (*cost(lambda: work.alpha(regularized), args.device), *cost(work.weight, args.device))
         for _ in range(args.repeats)
     ]
     peak = torch.cuda.max_memory_allocated() / 2**30 if args.device == "cuda" else peak_memory()
-    alpha, weight = (statistics.median(half) for half in zip(*halves, strict=True))
-    return {"alpha_s": alpha, "weight_s": weight, "step_s": alpha + weight, "peak_gib": peak}
+    alpha, alpha_cpu, weight, weight_cpu = (statistics.median(column) for column in zip(*costs, strict=True))
+    return {
+        "alpha_s": alpha, "weight_s": weight, "step_s": alpha + weight, "step_cpu_s": alpha_cpu + weight_cpu,
+        "alpha_cpu_s": alpha_cpu, "peak_gib": peak,
+    }  # fmt: skip
 
 
 def peak_memory() -> float:
@@ -129,12 +132,15 @@ def ratios(times: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
     found = {}
     for side in SIDES[:2]:
         for phase in ("warmup", "regularized"):
-            for key in ("step_s", "peak_gib"):
+            for key in ("step_s", "step_cpu_s", "peak_gib"):
                 found[f"{side}: {phase} {key}"] = times[side][phase][key] / own[phase][key]
     for side in SIDES:
         costs = times[side]
         found[f"{side}: regularized alpha step in plain ones"] = (
             costs["regularized"]["alpha_s"] / costs["warmup"]["alpha_s"]
+        )
+        found[f"{side}: the same in processor time"] = (
+            costs["regularized"]["alpha_cpu_s"] / costs["warmup"]["alpha_cpu_s"]
         )
     return found
 
@@ -170,7 +176,7 @@ def gpu(args: argparse.Namespace) -> dict[str, object]:
                 work.weight()
 
         costs = [
-            seconds(lambda n=n, r=r: steps(n, r), args.device) / n  # type: ignore[misc]
+            cost(lambda n=n, r=r: steps(n, r), args.device)[0] / n  # type: ignore[misc]
             for n, r in ((warm, False), (full, True))
         ]
         an_epoch = TRAIN_HALF // args.batch
