@@ -30,6 +30,8 @@ from sides import ProgramSide, TextbookSide, build
 
 SIDES = ("textbook", "textbook channels_last", "advrush")
 EPOCHS, WARMUP, TRAIN_HALF = 60, 50, 25_000
+HEAVY = 1e6
+"""Weight that brings L_lambda of a random network, about 1e-7, to the size of the loss where gradients are compared."""
 Step = Callable[[], None]
 
 
@@ -48,7 +50,7 @@ def measure(side: str, phase: str, args: argparse.Namespace) -> dict[str, float]
     """Time the two halves of a step in this process; in the regularized phase also write the gradients down."""
     work, regularized = build(side, args), phase == "regularized"
     if regularized:
-        torch.save(work.gradients()[0], args.gradients)
+        torch.save(work.gradients(HEAVY)[0], args.gradients)
     else:
         work.alpha(False)
         work.weight()
@@ -87,27 +89,49 @@ def relative(got: list[Tensor], wanted: list[Tensor]) -> float:
     return float((both[0] - both[1]).norm() / both[1].norm())
 
 
+def differences(got: list[Tensor], wanted: list[Tensor]) -> dict[str, float]:
+    """Return the relative errors of the loss's alpha gradients and of L_lambda's, which is what its weight adds."""
+    half = len(wanted) // 2
+    parts = [[more - plain for plain, more in zip(each, each[half:], strict=False)] for each in (got, wanted)]
+    return {"loss": relative(got[:half], wanted[:half]), "L_lambda": relative(*parts)}
+
+
 def float64_errors(args: argparse.Namespace) -> dict[str, float]:
-    """Return the errors of the program's gradients in float64 at a small size, L_lambda weighing 1000."""
+    """Return the errors of the program's gradients in float64 at a small size."""
     small = argparse.Namespace(**{**vars(args), "channels": 4, "batch": 4, "side": 16, "device": "cpu"})
     torch.set_default_dtype(torch.float64)
     try:
-        (wanted, w_wanted), (got, w_got) = (build(side, small).gradients(1e3) for side in ("textbook", "advrush"))
+        (wanted, w_wanted), (got, w_got) = (build(side, small).gradients(HEAVY) for side in ("textbook", "advrush"))
     finally:
         torch.set_default_dtype(torch.float32)
-    errors = {
-        "alpha_warmup": relative(got[:2], wanted[:2]),
-        "alpha_regularized": relative(got[2:], wanted[2:]),
-        "weights": relative(w_got, w_wanted),
-    }
+    errors = {**differences(got, wanted), "weights": relative(w_got, w_wanted)}
     assert max(errors.values()) < 1e-9, errors
+    return errors
+
+
+def float32_errors(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return how far each side's float32 gradients lie from the textbook's in float64, at full width and batch 4.
+
+    A ReLU or a maximum near its kink falls to the other side when a state changes by one rounding, so that float32
+    gradients of such a network are good to about the square root of its precision, whoever computes them.
+    """
+    few = argparse.Namespace(**{**vars(args), "batch": 4, "device": "cpu"})
+    torch.set_default_dtype(torch.float64)
+    try:
+        wanted = build("textbook", few).gradients(HEAVY)[0]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    errors = {side: differences(build(side, few).gradients(HEAVY)[0], wanted) for side in SIDES}
+    for part, error in errors["advrush"].items():
+        assert error < max(1e-4, 3 * errors["textbook"][part]), errors
     return errors
 
 
 def compare(args: argparse.Namespace) -> dict[str, object]:
     """Measure all sides in both phases; assert equality; return times, ratios, errors, memory."""
-    report: dict[str, object] = {"float64_errors": float64_errors(args)}
+    report: dict[str, object] = {"float64_errors": float64_errors(args), "float32_errors": float32_errors(args)}
     print("float64 errors", report["float64_errors"], flush=True)
+    print("float32 errors against float64", report["float32_errors"], flush=True)
     times: dict[str, dict[str, dict[str, float]]] = {}
     gradients: dict[str, list[Tensor]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -116,13 +140,8 @@ def compare(args: argparse.Namespace) -> dict[str, object]:
             times[side] = {phase: in_process(side, phase, args, gradients=path) for phase in ("warmup", "regularized")}
             gradients[side] = torch.load(path, weights_only=True)
     report |= {"times": times, "ratios": ratios(times)}
-    wanted, got = gradients["textbook"], gradients["advrush"]
-    report["float32_errors"] = {
-        "alpha_warmup": relative(got[:2], wanted[:2]),
-        "alpha_regularized": relative(got[2:], wanted[2:]),
-        "textbook_channels_last_alpha_regularized": relative(gradients["textbook channels_last"][2:], wanted[2:]),
-    }
-    assert report["float32_errors"]["alpha_regularized"] < 1e-4, report["float32_errors"]  # type: ignore[index]
+    wanted = gradients["textbook"]
+    report["float32_differences"] = {side: differences(gradients[side], wanted) for side in SIDES[1:]}
     return report
 
 

@@ -23,19 +23,29 @@ GAMMA, H = 0.01, 1.5
 def examples(args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return a training and a validation batch of normalized noise."""
     torch.manual_seed(1)
-    draw = lambda: torch.randn(args.batch, 3, args.side, args.side).to(args.device)  # noqa: E731
+    kind = torch.get_default_dtype()  # the draws are float32's in every precision, so that all sides see the same
+
+    def draw() -> Tensor:
+        return torch.randn(args.batch, 3, args.side, args.side, dtype=torch.float32).to(args.device, kind)
+
     labels = lambda: torch.randint(10, (args.batch,)).to(args.device)  # noqa: E731
     return draw(), labels(), draw(), labels()
 
 
 def textbook_net(args: argparse.Namespace) -> TextbookSupernet:
     """Return the textbook's supernet after one batch, whose statistics it holds, with decided alphas."""
+    kind = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     net = TextbookSupernet(args.channels, args.layers)
     with torch.no_grad():
         net(torch.randn(4, 3, args.side, args.side))
         for alpha in net.alphas():
             alpha.normal_(std=0.5)
+    torch.set_default_dtype(kind)
+    net = net.to(kind)
+    for name in ("alphas_normal", "alphas_reduce"):
+        setattr(net, name, getattr(net, name).detach().to(kind).requires_grad_())
     return net
 
 

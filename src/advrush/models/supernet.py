@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.models.fast_cell import mixed_cell
+from advrush.models.kernels.norm import normalize
 from advrush.space.genotype import Architecture
 from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
 from advrush.space.space import CellPlan, Space
@@ -105,7 +106,10 @@ class Supernet(nn.Module):
         weights = self.edge_weights()
         if self.fast:  # the layout in which depthwise kernels are quick; it carries through every layer
             x = x.contiguous(memory_format=torch.channels_last)
-        states = (self.stem(x),) * self.space.topology.inputs
+        convolution, norm = self.stem
+        assert isinstance(norm, nn.BatchNorm2d)
+        x = convolution(x)
+        states = (normalize(norm, x) if self.fast else norm(x),) * self.space.topology.inputs
         for cell in self.cells:
             assert isinstance(cell, Cell)
             states = (*states[1:], cell(states, weights[cell.kind]))

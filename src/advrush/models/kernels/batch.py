@@ -1,0 +1,93 @@
+"""Batch norm with the statistics of the batch: quick and exact in channels_last on a CPU, where the library is not.
+
+The library sums each channel of a channels_last map one after the other in float32: the statistics of 32,768 pixels
+are off by up to 4e-6, forty times more than in the other layout. In a network with kinks an error e of the states turns
+into one of the order of sqrt(e) in a gradient. Sums by halves cost nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def library_is_inexact(x: Tensor) -> bool:
+    """Tell whether x (N, C, H, W) lies where the library's own sums lose digits."""
+    return x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def normalize_batch(
+    x: Tensor, scale: Tensor | None, eps: float, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scale * (x - mean) / sqrt(variance + eps) + bias, and the batch's mean and biased variance (C,), detached.
+
+    `scale` (C,) must be contiguous. Differentiable in x, scale and bias any number of times.
+    """
+    if not library_is_inexact(x):
+        y, mean, inverse_std = torch.ops.aten.native_batch_norm(x, scale, bias, None, None, True, 0.0, eps)
+        return y, mean.detach(), inverse_std.detach().double().square().reciprocal() - eps
+    mean, variance = statistics(x)
+    return _Normalize.apply(x, scale, bias, mean, variance, eps), mean, variance  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each channel's mean and biased variance (C,) over x (N, C, H, W) in channels_last."""
+    pixels = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+    mean = pixels.sum(0) / len(pixels)
+    return mean, (pixels - mean).square_().sum(0) / len(pixels)
+
+
+@torch.no_grad()
+def track(norms: Sequence[nn.BatchNorm2d], mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move the running statistics of all `norms` as each by itself would, for a batch of `count` values a channel."""
+    unbiased = variance * (count / max(count - 1, 1))
+    for norm in norms:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        momentum = float(norm.momentum or 0.0)
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
+        norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), momentum)
+
+
+class _Normalize(torch.autograd.Function):
+    """The normalization as a function of x, its statistics included, of the scale and of the bias."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, scale, mean, (variance + eps).rsqrt())
+        ctx.eps = eps
+        y: Tensor = torch.ops.aten.native_batch_norm(x, scale, bias, mean, variance, False, 0.0, eps)[0]
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        (x, scale, mean, inverse_std), (dy,) = ctx.saved_tensors, cotangents
+        wanted = list(ctx.needs_input_grad[:3])
+        if torch.is_grad_enabled():
+            found = _differentiable(x, scale, dy, ctx.eps)
+        else:
+            found = torch.ops.aten.native_batch_norm_backward(
+                dy, x, scale, None, None, mean, inverse_std, True, ctx.eps, wanted
+            )
+        gradients = (gradient if want else None for gradient, want in zip(found, wanted, strict=True))
+        return *gradients, None, None, None
+
+
+def _differentiable(x: Tensor, scale: Tensor | None, dy: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of x, scale and bias in operations that autograd can go through once more."""
+    over = (0, 2, 3)
+    variance, mean = torch.var_mean(x, dim=over, correction=0, keepdim=True)
+    inverse_std = (variance + eps).rsqrt()
+    normalized = (x - mean) * inverse_std
+    along, total = (dy * normalized).sum(dim=over, keepdim=True), dy.sum(dim=over, keepdim=True)
+    count = x.numel() // x.shape[1]
+    dx = inverse_std * (dy - total / count - normalized * along / count)
+    return (dx if scale is None else dx * scale.view(1, -1, 1, 1)), along.flatten(), total.flatten()
