@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,8 +40,10 @@ class OptimizerConfig:
     """Momentum."""
     weight_decay: float = 1e-4
     """L2 penalty, added to the gradient."""
-    schedule: Literal["step", "cosine"] = "step"
-    """step: multiply by decay_factor at decay_epochs; cosine: fall to lr_min."""
+    schedule: Literal["step", "cosine", "one-cycle"] = "step"
+    """step: multiply by decay_factor at decay_epochs; cosine: fall to lr_min; one-cycle: rise, then fall, linearly."""
+    rise: float = 0.4
+    """Share of the epochs in which one-cycle rises from 0 to lr; it changes at each step."""
     decay_epochs: tuple[int, ...] = (100, 150)
     """Epochs at which the rate falls."""
     decay_factor: float = 0.1
@@ -53,6 +56,20 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         check(self.lr > 0, "optimizer.lr", self.lr, "a number > 0")
         check(self.clip > 0, "optimizer.clip", self.clip, "a number > 0")
+        check(0 < self.rise < 1, "optimizer.rise", self.rise, "a number between 0 and 1")
+
+    def rate(self, progress: float, epochs: int) -> float:
+        """Return the learning rate after `progress` epochs (whole ones but for one-cycle) of `epochs`."""
+        match self.schedule:
+            case "step":
+                return self.lr * self.decay_factor ** sum(progress >= epoch for epoch in self.decay_epochs)
+            case "cosine":
+                return self.lr_min + (self.lr - self.lr_min) * (1 + math.cos(math.pi * progress / epochs)) / 2
+            case "one-cycle":
+                share = progress / epochs
+                if share < self.rise:
+                    return self.lr * share / self.rise
+                return self.lr_min + (self.lr - self.lr_min) * (1 - share) / (1 - self.rise)
 
 
 @dataclass(frozen=True)
@@ -69,12 +86,16 @@ class TrainConfig:
     """Cells; 20 unless given."""
     data: DataConfig = field(default_factory=DataConfig)
     """The images."""
-    objective: Literal["standard", "pgd", "trades"] = "pgd"
-    """What the weights minimize: clean loss, loss on PGD examples, or TRADES."""
+    objective: Literal["standard", "pgd", "trades", "mart"] = "pgd"
+    """What the weights minimize: clean loss, loss on PGD examples, TRADES, or MART."""
     attack: AttackConfig = field(default_factory=AttackConfig)
-    """The attack of pgd and trades, and of the check on held-out images."""
+    """The attack of the objective, and of the check on held-out images."""
     beta: float = 6.0
-    """Weight of TRADES' robust term."""
+    """Weight of TRADES' or MART's robust term."""
+    awp: float = 0.0
+    """Adversarial weight perturbation: move weights by this share of their norm up the loss first (0: none; 0.005)."""
+    awp_after: int = 0
+    """Epochs before adversarial weight perturbation begins."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """SGD and its schedule."""
     epochs: int = 200
@@ -93,6 +114,18 @@ class TrainConfig:
     """Training images held out to choose the best checkpoint; unless given, a tenth of them, at most 1,000."""
     eval_every: int = 1
     """Check the held-out images every n epochs, and after the last."""
+    patience: int | None = None
+    """Stop after this many checks without a better robust accuracy on the held-out images; never unless given."""
+    ema: float = 0.0
+    """Decay of an average of the weights, taken at each step: it is checked and saved in place of the last weights."""
+    micro_batch: int | None = None
+    """Examples that go through the network at once; a step adds them up. BN sees each part by itself."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of convolutions and products, by autocast; images, weights and losses stay in float32."""
+    compile: bool = False
+    """Compile the network (torch.compile): minutes at the start, then quicker steps on a GPU."""
+    channels_last: bool = True
+    """Lay images out pixel by pixel, in which depthwise convolutions are quicker."""
     seed: int = 0
     """Seed of the initialization, the batches, the augmentation and the attack's starts."""
 
@@ -104,3 +137,11 @@ class TrainConfig:
         check(held is None or held >= 1, "validation_examples", held, "a whole number >= 1")
         check(self.eval_every >= 1, "eval_every", self.eval_every, "a whole number >= 1")
         check(self.beta >= 0, "beta", self.beta, "a number >= 0")
+        check(0 <= self.awp < 1, "awp", self.awp, "a number from 0 to below 1, such as 0.005")
+        check(self.awp_after >= 0, "awp_after", self.awp_after, "a whole number >= 0")
+        check(self.patience is None or self.patience >= 1, "patience", self.patience, "a whole number >= 1")
+        check(0 <= self.ema < 1, "ema", self.ema, "a number from 0 to below 1, such as 0.999")
+        part = self.micro_batch
+        check(part is None or 1 <= part <= self.batch_size, "micro_batch", part, f"from 1 to {self.batch_size}")
+        if self.auxiliary and self.objective in ("trades", "mart"):
+            check(False, "auxiliary", self.auxiliary, f"0: {self.objective} has no auxiliary loss")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from advrush import parallel
 from advrush.attacks import PGD
@@ -17,12 +17,15 @@ from advrush.config import check
 from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
+from advrush.models.batchnorm import share_batch_statistics
 from advrush.models.network import Network
 from advrush.models.saved import BEST, WEIGHTS, Blueprint
 from advrush.progress import Display
 from advrush.run import Run, memory_advice
+from advrush.track import Mirror, tracker
 from advrush.training.config import TrainConfig
-from advrush.training.objectives import Adversarial, Objective, Standard, Trades
+from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
+from advrush.training.step import Stepper
 
 
 def train(
@@ -37,17 +40,21 @@ def train(
 ) -> Run:
     """Train a network; return the finished run, whose `weights.safetensors` and `best.safetensors` hold it.
 
-    The same configuration resumes an interrupted run at its last whole epoch and returns a finished one at once.
+    `track` mirrors each epoch's row to `tensorboard`, `trackio` or `wandb`; `objective` takes the place of the
+    configuration's. The same configuration resumes an interrupted run at its last whole epoch and returns a finished
+    one at once.
     Raises ConfigError, DataError before anything is computed; RunError when a loss is not finite.
     """
-    check(track is None, "track", track, "nothing: mirroring of metrics is not there yet; metrics.jsonl holds them")
+    mirror = tracker(track)
     team = parallel.setup(device)
     dataset = config.data.load(data_dir)
     run = Run.open(Path(runs_dir), "train", config.name, config, writer=team.is_main)
     try:
         if not team.share(run.done):
             with memory_advice("batch_size", config.batch_size):
-                _Training(config, dataset, run, team, objective or objective_of(config)).go(display and team.is_main)
+                training = _Training(config, dataset, run, team, objective or objective_of(config))
+                training.mirror = mirror(run.path) if team.is_main else None
+                training.go(display and team.is_main)
         team.barrier()
         return run
     finally:
@@ -62,9 +69,11 @@ def objective_of(config: TrainConfig) -> Objective:
         case "standard":
             return Standard(config.auxiliary)
         case "pgd":
-            return Adversarial(attack)
+            return Adversarial(attack, config.auxiliary)
         case "trades":
             return Trades(attack, config.beta)
+        case "mart":
+            return Mart(attack, config.beta)
 
 
 def blueprint_of(config: TrainConfig, dataset: Dataset) -> Blueprint:
@@ -89,35 +98,50 @@ class _Training:
     def __init__(
         self, config: TrainConfig, dataset: Dataset, run: Run, team: parallel.Parallel, objective: Objective
     ) -> None:
-        self.config, self.run, self.team, self.objective = config, run, team, objective
+        self.config, self.run, self.team = config, run, team
+        self.mirror: Mirror | None = None
         self.train, self.held_out = (split.to(team.device) for split in _hold_out(dataset, config))
+        self.steps = len(self.train) // config.batch_size
+        check(self.steps >= 1, "batch_size", config.batch_size, f"at most {len(self.train)}, the training images")
         self.blueprint = blueprint_of(config, dataset)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model: nn.Module = self.blueprint.build().to(team.device)
-        self.parameters = list(self.model.parameters())
-        o = config.optimizer
-        self.optimizer = torch.optim.SGD(self.parameters, o.lr, o.momentum, weight_decay=o.weight_decay)
-        self.steps = len(self.train) // config.batch_size
-        check(self.steps >= 1, "batch_size", config.batch_size, f"at most {len(self.train)}, the training images")
-        self.epoch, self.best = 0, {"epoch": -1, "robust_acc_val": -1.0}
+            model = self.blueprint.build().to(team.device)
+        if config.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if team.world > 1:
+            share_batch_statistics(model)
+        self.model: nn.Module = model
+        self.stepper = Stepper(config, model, team, objective)
+        average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if config.ema else None
+        self.epoch = 0
+        self.best: dict[str, Any] = {"epoch": -1, "clean_acc_val": None, "robust_acc_val": -1.0, "checks_since": 0}
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is checked and saved: the trained one, or the average of its weights."""
+        return self.model if self.average is None else self.average.module
 
     def go(self, show: bool) -> None:
         """Run the epochs that are left, then write weights and result."""
         self._resume()
         with Display(f"train {self.config.name}", epochs=self.config.epochs, show=show) as display:
-            while self.epoch < self.config.epochs:
+            while self.epoch < self.config.epochs and not self._is_stale():
                 row = self._epoch(display)
                 self.epoch += 1
+                self._note_best(row)
                 if self.team.is_main:
                     self._save(row)
                 display.line(describe(row, self.config.epochs))
+                if self._is_stale():
+                    display.line(f"stopped: no better robust accuracy in {self.config.patience} checks")
         if self.team.is_main:
             self._finish()
 
     def _epoch(self, display: Display) -> dict[str, Any]:
         config, started = self.config, time.monotonic()
-        lr = self._set_rate()
+        self._set_drop_path()
         totals = torch.zeros(2, dtype=torch.float64, device=self.team.device)
         batches = epoch_batches(
             self.train, batch_size=config.batch_size, seed=config.seed, epoch=self.epoch, augment=config.augment,
@@ -127,7 +151,10 @@ class _Training:
             torch.manual_seed(config.seed * 10**6 + self.epoch)  # drop path draws from the global generator
             generator = torch.Generator().manual_seed((config.seed + 1) * 10**6 + self.epoch)
             for step, (x, y) in enumerate(display.steps(batches, total=self.steps, epoch=self.epoch)):
-                totals += self._step(x, y, generator)
+                lr = config.optimizer.rate(self._progress(step), config.epochs)
+                totals += self.stepper(x, y, generator, lr=lr, awp=config.awp * (self.epoch >= config.awp_after))
+                if self.average is not None:
+                    self.average.update_parameters(self.model)
                 if step % 50 == 0 or step + 1 == self.steps:
                     self._stop_unless_finite(totals, step)
         self.team.average([totals])
@@ -135,17 +162,9 @@ class _Training:
         row = {"epoch": self.epoch, "lr": lr, "loss_train": loss, "acc_train": accuracy}
         return {**row, **self._check_held_out(), "seconds": round(time.monotonic() - started, 3)}
 
-    def _step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Take one step; return loss and accuracy (2,) without waiting for the device."""
-        self.model.train()
-        loss, logits = self.objective(self.model, x, y, generator)
-        gradients = list(torch.autograd.grad(loss, self.parameters))
-        self.team.average(gradients)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        nn.utils.clip_grad_norm_(self.parameters, self.config.optimizer.clip, foreach=True)
-        self.optimizer.step()
-        return torch.stack([loss.detach().double(), (logits.detach().argmax(1) == y).double().mean()])
+    def _progress(self, step: int) -> float:
+        """Return the epochs behind this step: whole ones, but where the rate changes at each step."""
+        return self.epoch + (step + 1) / self.steps if self.config.optimizer.schedule == "one-cycle" else self.epoch
 
     def _check_held_out(self) -> dict[str, float | None]:
         """Return clean and robust accuracy on the held-out images, where this epoch asks for it."""
@@ -154,22 +173,19 @@ class _Training:
             return {"clean_acc_val": None, "robust_acc_val": None}
         attack = PGD(eps=config.attack.eps, steps=config.attack.val_steps, step_size=config.attack.step_size)
         x = self.held_out.images.float() / 255
-        found = measure(self.model, x, self.held_out.labels, attacks=[attack], batch_size=250)
+        found = measure(self.kept, x, self.held_out.labels, attacks=[attack], batch_size=250)
         return {"clean_acc_val": found.clean_acc, "robust_acc_val": found.robust_acc}
 
-    def _set_rate(self) -> float:
-        """Set this epoch's learning rate and drop path; return the rate."""
-        config, o = self.config, self.config.optimizer
-        if o.schedule == "cosine":
-            lr = o.lr_min + (o.lr - o.lr_min) * (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
-        else:
-            lr = o.lr * o.decay_factor ** sum(self.epoch >= epoch for epoch in o.decay_epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+    def _set_drop_path(self) -> None:
+        """Set this epoch's drop path."""
         for module in self.model.modules():
             if isinstance(module, Network):
-                module.drop_path = config.drop_path * self.epoch / config.epochs
-        return lr
+                module.drop_path = self.config.drop_path * self.epoch / self.config.epochs
+
+    def _is_stale(self) -> bool:
+        """Tell whether the robust accuracy has not risen for as many checks as the patience allows."""
+        patience = self.config.patience
+        return patience is not None and int(self.best["checks_since"]) >= patience
 
     def _stop_unless_finite(self, totals: Tensor, step: int) -> None:
         if not torch.isfinite(totals).all():
@@ -185,34 +201,50 @@ class _Training:
             return
         self.epoch, self.best = state["epoch"], state["best"]
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.stepper.optimizer.load_state_dict(state["optimizer"])
+        self.stepper.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    def _note_best(self, row: Mapping[str, Any]) -> None:
+        """Keep the epoch with the highest robust accuracy on the held-out images, the first of equals."""
+        robust = row["robust_acc_val"]
+        if robust is None:
+            return
+        if robust > self.best["robust_acc_val"]:
+            self.best = {**{key: row[key] for key in ("epoch", "clean_acc_val", "robust_acc_val")}, "checks_since": 0}
+        else:
+            self.best["checks_since"] += 1
 
     def _save(self, row: Mapping[str, Any]) -> None:
-        robust = row["robust_acc_val"]
-        if robust is not None and robust > self.best["robust_acc_val"]:
-            self.best = {key: row[key] for key in ("epoch", "clean_acc_val", "robust_acc_val")}
-            self.run.save_tensors(BEST, self.model.state_dict(), self.blueprint.to_metadata())
+        if self.best["epoch"] == row["epoch"]:
+            self.run.save_tensors(BEST, self.kept.state_dict(), self.blueprint.to_metadata())
         self.run.log(row)
-        self.run.save_state(
-            {
-                "epoch": self.epoch,
-                "best": self.best,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-            }
-        )
+        if self.mirror is not None:
+            self.mirror(row)
+        state = {
+            "epoch": self.epoch,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "optimizer": self.stepper.optimizer.state_dict(),
+            "scaler": self.stepper.scaler.state_dict(),
+        }
+        self.run.save_state(state | ({"average": self.average.state_dict()} if self.average is not None else {}))
 
     def _finish(self) -> None:
         rows = self.run.metrics()
-        self.run.save_tensors(WEIGHTS, self.model.state_dict(), self.blueprint.to_metadata())
+        checked = [row for row in rows if row["robust_acc_val"] is not None]
+        self.run.save_tensors(WEIGHTS, self.kept.state_dict(), self.blueprint.to_metadata())
         self.run.finish(
             {
-                "parameters": sum(parameter.numel() for parameter in self.parameters),
+                "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+                "epochs": self.epoch,
                 "best_epoch": self.best["epoch"],
                 "clean_acc_val": self.best["clean_acc_val"],
                 "robust_acc_val": self.best["robust_acc_val"],
-                "last_clean_acc_val": rows[-1]["clean_acc_val"],
-                "last_robust_acc_val": rows[-1]["robust_acc_val"],
+                "last_clean_acc_val": checked[-1]["clean_acc_val"],
+                "last_robust_acc_val": checked[-1]["robust_acc_val"],
+                "robust_overfitting": self.best["robust_acc_val"] - checked[-1]["robust_acc_val"],
                 "seconds": round(sum(row["seconds"] for row in rows), 3),
             }
         )

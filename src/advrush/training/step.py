@@ -1,0 +1,97 @@
+"""One step of a training: examples, gradients, update; in parts, in half precision, over several processes."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from advrush.parallel import Parallel
+from advrush.training.config import TrainConfig
+from advrush.training.objectives import Objective, gradients
+
+STEEP = 2.0**12
+"""Factor on the attack's loss in float16, in which the gradient of a confident example would vanish."""
+
+
+class Stepper:
+    """Takes steps on a model; the optimizer and the scaler of float16 are its state besides."""
+
+    def __init__(self, config: TrainConfig, model: nn.Module, team: Parallel, objective: Objective) -> None:
+        self.config, self.team, self.objective = config, team, objective
+        self.model = cast(nn.Module, torch.compile(model)) if config.compile else model
+        self.parameters = list(model.parameters())
+        o = config.optimizer
+        self.optimizer = torch.optim.SGD(self.parameters, o.lr, o.momentum, weight_decay=o.weight_decay)
+        half = config.precision == "float16"
+        self.scaler = torch.amp.GradScaler(team.device.type, enabled=half)
+        self.attacked: nn.Module = Steep(self.model) if half else self.model
+
+    def __call__(self, x: Tensor, y: Tensor, generator: torch.Generator, *, lr: float, awp: float = 0.0) -> Tensor:
+        """Take one step on x (N, C, H, W) and y (N,); return loss and accuracy (2,) without waiting for the device."""
+        self.model.train()
+        if self.config.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        size = self._part(len(x))
+        totals = torch.zeros(2, dtype=torch.float64, device=x.device)
+        whole: list[Tensor] = []
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            found, loss, logits = self._gradients(x[part], y[part], generator, awp)
+            share = len(logits) / len(x)
+            whole = (
+                [share * g for g in found] if not whole else [w.add_(g, alpha=share) for w, g in _pairs(whole, found)]
+            )
+            correct = (logits.argmax(1) == y[part]).double().mean()
+            totals += share * torch.stack([loss.double(), correct])
+        self.team.average(whole)
+        for parameter, gradient in _pairs(self.parameters, whole):
+            parameter.grad = gradient
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.parameters, self.config.optimizer.clip, foreach=True)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return totals
+
+    def _gradients(
+        self, x: Tensor, y: Tensor, generator: torch.Generator, awp: float
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        with self._autocast():
+            x_adv = self.objective.perturb(self.attacked, x, y, generator)
+        with self._autocast():
+            return gradients(
+                self.objective, self.model, x, x_adv, y, awp=awp, scale=self.scaler.scale, average=self.team.average
+            )
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        dtype = getattr(torch, self.config.precision)
+        return torch.autocast(self.team.device.type, dtype, enabled=dtype != torch.float32)
+
+    def _part(self, count: int) -> int:
+        """Return how many of a process's `count` examples go through at once."""
+        if self.config.micro_batch is None:
+            return count
+        return max(1, self.config.micro_batch // self.team.world)
+
+
+class Steep(nn.Module):
+    """A model whose gradients are multiplied by a constant: directions stay, none is lost to underflow."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the model's logits."""
+        logits: Tensor = self.model(x)
+        if logits.requires_grad:
+            logits.register_hook(lambda gradient: STEEP * gradient)  # type: ignore[no-untyped-call]
+        return logits
+
+
+def _pairs(first: list[Tensor] | list[nn.Parameter], second: list[Tensor]) -> zip[tuple[Tensor, Tensor]]:
+    return zip(first, second, strict=True)
