@@ -41,6 +41,23 @@ class Parallel:
             for tensor, piece in zip(group, pieces, strict=True):
                 tensor.detach().copy_(piece.view(tensor.shape))
 
+    def largest(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the elementwise maximum over the processes."""
+        if self.world == 1:
+            return tensor
+        found = tensor.to(self.device)
+        found = found.clone() if found is tensor else found
+        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        return found.to(tensor.device)
+
+    def total(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the sum over the processes."""
+        if self.world == 1:
+            return tensor
+        found = tensor.detach().to(self.device, copy=True)
+        dist.all_reduce(found)
+        return found.to(tensor.device)
+
     def barrier(self) -> None:
         """Wait until every process has come here."""
         if self.world > 1:

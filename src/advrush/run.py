@@ -22,6 +22,9 @@ import torch
 from advrush import config as configs
 from advrush.errors import RunError
 
+LAST = "last.pt"
+"""The state of an unfinished stage."""
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a kill at any instant leaves either the old content or the new one."""
@@ -115,15 +118,15 @@ class Run:
             file.flush()
             os.fsync(file.fileno())
 
-    def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write last.pt atomically; `state["epoch"]` is the epoch to do next."""
+    def save_state(self, state: Mapping[str, Any], name: str = LAST) -> None:
+        """Write last.pt (or `name`) atomically; `state["epoch"]` is the epoch to do next."""
         buffer = BytesIO()
         torch.save(dict(state), buffer)
-        write_atomically(self.path / "last.pt", buffer.getvalue())
+        write_atomically(self.path / name, buffer.getvalue())
 
-    def load_state(self, *, writer: bool = True) -> dict[str, Any] | None:
+    def load_state(self, name: str = LAST, *, writer: bool = True) -> dict[str, Any] | None:
         """Return what `save_state` wrote, or None; drop rows of epochs that will be done again."""
-        path = self.path / "last.pt"
+        path = self.path / name
         if not path.is_file():
             rows, state = [], None
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict, Unpack
 
@@ -145,14 +145,34 @@ class PGD:
                 x_adv = torch.where(per_example(broken, x), x_adv, self._once(model, x, y, source))
         return x_adv
 
+    def iterates(self, model: nn.Module, x: Tensor, y: Tensor, counts: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the examples after each of `counts` steps (ascending), in one pass of the largest.
+
+        Each is what the attack with so many steps, and the same seed and otherwise the same fields, returns.
+        Of restarts only the first is made.
+        """
+        done, x_adv, threat = 0, self._begin(x, seeded(self.seed)), threat_model(self.norm, self.eps)
+        for count in counts:
+            check(count > done, "counts", tuple(counts), "ascending numbers of steps, at least 1")
+            with evaluating(model), frozen(model):
+                x_adv = _in_pieces(
+                    model, x, y, start=x_adv, steps=count - done, step_size=self.step_size, threat=threat,
+                    loss=LOSSES[self.loss],
+                )  # fmt: skip
+            done = count
+            yield x_adv
+
     def _once(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        threat = threat_model(self.norm, self.eps)
-        start = x
-        if self.start == "uniform":
-            start = threat.uniform(x, threat.sample(tuple(x.shape), generator)).clamp(0.0, 1.0)
-        elif self.start == "normal":
-            noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
-            start = threat.project(x + 0.001 * noise, x)
+        threat, start = threat_model(self.norm, self.eps), self._begin(x, generator)
         return _in_pieces(
             model, x, y, start=start, steps=self.steps, step_size=self.step_size, threat=threat, loss=LOSSES[self.loss]
         )
+
+    def _begin(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        threat = threat_model(self.norm, self.eps)
+        if self.start == "uniform":
+            return threat.uniform(x, threat.sample(tuple(x.shape), generator)).clamp(0.0, 1.0)
+        if self.start == "normal":
+            noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+            return threat.project(x + 0.001 * noise, x)
+        return x

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks import Attack, Cascade
+from advrush.attacks import Attack, Cascade, Outcome
+from advrush.attacks.ledger import Ledger
+from advrush.config import check
 from advrush.evaluation.counting import counting
 from advrush.evaluation.outcome import AttackOutcome, Evaluation
+from advrush.evaluation.sweep import Sweep
 from advrush.modes import evaluating, frozen
+from advrush.parallel import Parallel
 
 Progress = dict[str, Tensor]
 """Flags so far by attack, int8 (N,): 1 still correct, 0 broken, -1 not yet attacked; of ensembles their records."""
 
 UNKNOWN = -1
+ALONE = Parallel(0, 1, torch.device("cpu"))
 
 
 def measure(
@@ -29,6 +35,8 @@ def measure(
     batch_size: int = 100,
     progress: Progress | None = None,
     on_batch: Callable[[Progress, str], None] | None = None,
+    sweeps: Sequence[Sweep] = (),
+    team: Parallel = ALONE,
 ) -> Evaluation:
     """Attack a model; return each example's outcome under each attack.
 
@@ -40,15 +48,17 @@ def measure(
         batch_size: examples attacked at once.
         progress: flags of an interrupted evaluation, completed in place.
         on_batch: called with `progress` and the attack's name after each batch: the place to save it.
+        sweeps: curves of PGD to measure besides.
+        team: the processes among which the examples are shared out; each has all of x and y, its own progress, and
+            returns the outcome of all.
     """
     progress = {} if progress is None else progress
+    work = _Work(model, x, y, batch_size, progress, on_batch or (lambda *_: None), team)
     with evaluating(model), frozen(model):
-        clean = _clean(model, x, y, batch_size, progress)
-        outcomes = [
-            _attack(model, x, y, attack, clean, batch_size, progress, on_batch or (lambda *_: None))
-            for attack in attacks
-        ]
-    return Evaluation(clean.cpu(), outcomes)
+        clean = work.clean()
+        outcomes = [work.ensemble(a) if isinstance(a, Cascade) else work.attack(a, clean) for a in attacks]
+        curves = {name: flags for sweep in sweeps for name, flags in work.sweep(sweep, clean).items()}
+    return Evaluation(clean.cpu(), outcomes, curves)
 
 
 def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -58,61 +68,102 @@ def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         return logits.argmax(dim=1) == y
 
 
-def _clean(model: nn.Module, x: Tensor, y: Tensor, batch_size: int, progress: Progress) -> Tensor:
-    if "clean" not in progress:
-        flags = [correct(model, x[rows], y[rows]) for rows in _batches(torch.arange(len(x)), batch_size)]
-        progress["clean"] = torch.cat(flags).to("cpu", torch.int8)
-    return progress["clean"].bool()
+@dataclass
+class _Work:
+    """What the attacks of one evaluation have in common."""
+
+    model: nn.Module
+    x: Tensor
+    y: Tensor
+    batch_size: int
+    progress: Progress
+    on_batch: Callable[[Progress, str], None]
+    team: Parallel
+
+    def clean(self) -> Tensor:
+        """Return True (N,) where the model is right without an attack."""
+        if "clean" not in self.progress:
+            parts = [
+                correct(self.model, self.x[r], self.y[r]) for r in _batches(torch.arange(len(self.x)), self.batch_size)
+            ]
+            self.progress["clean"] = torch.cat(parts).to("cpu", torch.int8)
+        return self.team.largest(self.progress["clean"]).bool()
+
+    def attack(self, attack: Attack, clean: Tensor) -> AttackOutcome:
+        """Run one attack on what is right without it."""
+        flags = self.progress.setdefault(attack.name, torch.where(clean, UNKNOWN, 0).to(torch.int8))
+        started = time.monotonic()
+        with counting(self.model) as passes:
+            for rows, seeded in self._own(seeded_batches(attack, clean.nonzero().flatten(), self.batch_size)):
+                if (flags[rows] == UNKNOWN).any():
+                    x_adv = seeded(self.model, self.x[rows], self.y[rows])
+                    flags[rows] = correct(self.model, x_adv, self.y[rows]).to("cpu", torch.int8)
+                    self.on_batch(self.progress, attack.name)
+        spent = self.team.total(torch.tensor([passes.forwards, passes.backwards]))
+        seconds, whole = time.monotonic() - started, self.team.largest(flags).bool()
+        return AttackOutcome(attack.name, whole, seconds, int(spent[0]), int(spent[1]))
+
+    def sweep(self, sweep: Sweep, clean: Tensor) -> dict[str, Tensor]:
+        """Measure the points of a curve; return flags (N,) by name."""
+        kept = {name: f"sweep/{name}" for name in sweep.names}
+        for key in kept.values():
+            self.progress.setdefault(key, torch.where(clean, UNKNOWN, 0).to(torch.int8))
+        batches = seeded_batches(sweep.attack, clean.nonzero().flatten(), self.batch_size)
+        for rows, seeded in self._own(batches):
+            if any((self.progress[key][rows] == UNKNOWN).any() for key in kept.values()):
+                found = sweep.flags(self.model, self.x[rows], self.y[rows], seeded.seed)
+                for key, flags in zip(kept.values(), found, strict=True):
+                    self.progress[key][rows] = flags.to("cpu", torch.int8)
+                self.on_batch(self.progress, "sweep")
+        return {name: self.team.largest(self.progress[key]).bool() for name, key in kept.items()}
+
+    def ensemble(self, attack: Cascade) -> AttackOutcome:
+        """Run an ensemble, which keeps its own record: it resumes within an attack and tells which one broke what."""
+        prefix, team = f"{attack.name}/", self.team
+        check(team.world == 1 or attack.order == "example", "order", attack.order, "example, in several processes")
+        kept = {key.removeprefix(prefix): value for key, value in self.progress.items() if key.startswith(prefix)}
+        own = torch.arange(team.rank, len(self.x), team.world)
+
+        def save(state: Progress) -> None:
+            self.progress.update({prefix + key: value for key, value in state.items()})
+            self.on_batch(self.progress, attack.name)
+
+        found = attack.run(
+            self.model,
+            self.x[own],
+            self.y[own],
+            state=kept or None,
+            on_batch=save,
+            indices=own if team.world > 1 else None,
+        )
+        found = _joined(found, own, len(self.x), team)
+        rows = found.waterfall()
+        seconds, forwards, backwards = (
+            sum(row[key] for row in rows[1:]) for key in ("seconds", "forwards", "backwards")
+        )
+        details = {"waterfall": rows, "warnings": list(found.warnings())}
+        outcome = AttackOutcome(attack.name, found.flags, seconds, forwards, backwards, details)
+        outcome.broken_by = found.broken_by()
+        return outcome
+
+    def _own(self, batches: Iterable[tuple[Tensor, Attack]]) -> Iterator[tuple[Tensor, Attack]]:
+        """Yield every world-th batch: the share of this process."""
+        return islice(batches, self.team.rank, None, self.team.world)
 
 
-def _attack(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    attack: Attack,
-    clean: Tensor,
-    batch_size: int,
-    progress: Progress,
-    on_batch: Callable[[Progress, str], None],
-) -> AttackOutcome:
-    if isinstance(attack, Cascade):
-        return _cascade(model, x, y, attack, progress, on_batch)
-    flags = progress.setdefault(attack.name, torch.where(clean, UNKNOWN, 0).to(torch.int8))
-    started = time.monotonic()
-    with counting(model) as passes:
-        for rows, seeded in seeded_batches(attack, clean.nonzero().flatten(), batch_size):
-            if (flags[rows] != UNKNOWN).all():
-                continue
-            x_adv = seeded(model, x[rows], y[rows])
-            flags[rows] = correct(model, x_adv, y[rows]).to("cpu", torch.int8)
-            on_batch(progress, attack.name)
-    seconds = time.monotonic() - started
-    return AttackOutcome(attack.name, flags.bool(), seconds, passes.forwards, passes.backwards)
-
-
-def _cascade(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    attack: Cascade,
-    progress: Progress,
-    on_batch: Callable[[Progress, str], None],
-) -> AttackOutcome:
-    """Run an ensemble, which keeps its own record: it resumes within an attack and tells which one broke what."""
-    prefix = f"{attack.name}/"
-    kept = {key.removeprefix(prefix): value for key, value in progress.items() if key.startswith(prefix)}
-
-    def save(state: Progress) -> None:
-        progress.update({prefix + key: value for key, value in state.items()})
-        on_batch(progress, attack.name)
-
-    found = attack.run(model, x, y, state=kept or None, on_batch=save)
-    rows = found.waterfall()
-    seconds, forwards, backwards = (sum(row[key] for row in rows[1:]) for key in ("seconds", "forwards", "backwards"))
-    details = {"waterfall": rows, "warnings": list(found.warnings())}
-    outcome = AttackOutcome(attack.name, found.flags, seconds, forwards, backwards, details)
-    outcome.broken_by = found.broken_by()
-    return outcome
+def _joined(outcome: Outcome, own: Tensor, total: int, team: Parallel) -> Outcome:
+    """Return the record of all processes together."""
+    if team.world == 1:
+        return outcome
+    ledger, merged = outcome.ledger, {}
+    for name in ("broken_by", "broken_in"):
+        values = torch.full((total,), torch.iinfo(torch.int16).min, dtype=torch.int32)
+        values[own] = getattr(ledger, name).int()
+        merged[name] = team.largest(values).to(torch.int16)
+    spent = ledger.passes.clone()
+    spent[:, 1:] = team.total(spent[:, 1:])
+    spent[:, 0] = team.largest(spent[:, 0])
+    return replace(outcome, ledger=Ledger(merged["broken_by"], merged["broken_in"], ledger.position, spent))
 
 
 def seeded_batches(attack: Attack, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Attack]]:

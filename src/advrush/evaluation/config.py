@@ -31,6 +31,13 @@ class EvaluateConfig:
     """Examples attacked at once."""
     seed: int = 0
     """Seed of the attacks' random starts."""
+    order: Literal["example", "batch"] = "example"
+    """How ensembles draw random numbers: example by example, whatever the batches and processes; or, in one process
+    alone, batch by batch, as the published implementation of AutoAttack does."""
+    sweep_steps: tuple[int, ...] = ()
+    """Also measure PGD after each of these numbers of steps, such as 7 10 20 50 100, in one pass (Figure A6)."""
+    sweep_eps: tuple[float, ...] = ()
+    """Also measure PGD-20 at each of these radii, such as 0.01 0.02 0.04."""
     dtype: Literal["float32", "float64"] = "float32"
     """Arithmetic."""
 
@@ -38,4 +45,7 @@ class EvaluateConfig:
         check(bool(self.name), "name", self.name, "a word")
         check(bool(self.attacks), "attacks", self.attacks, "at least one attack, such as fgsm or pgd20")
         check(self.eps > 0, "eps", self.eps, "a number > 0, such as 0.031")
+        steps, radii = self.sweep_steps, self.sweep_eps
+        check(all(step >= 1 for step in steps), "sweep_steps", steps, "whole numbers >= 1, such as 7 20 100")
+        check(all(0 < eps < 10 for eps in radii), "sweep_eps", radii, "radii > 0, such as 0.01 0.031")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")

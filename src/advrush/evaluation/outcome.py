@@ -49,6 +49,8 @@ class Evaluation:
 
     clean: Tensor
     attacks: list[AttackOutcome]
+    sweeps: dict[str, Tensor] = field(default_factory=dict)
+    """Flags (N,) of the points of curves, by name."""
 
     @property
     def clean_acc(self) -> float:

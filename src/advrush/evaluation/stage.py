@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from advrush import parallel
-from advrush.attacks import Attack, parse_attacks, threat_model
+from advrush.attacks import PGD, Attack, AutoAttack, Duo, parse_attacks, threat_model
 from advrush.data import Dataset
 from advrush.evaluation.batchwise import measure
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.outcome import Evaluation
+from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
 from advrush.evaluation.targets import as_target
 from advrush.progress import Display
 from advrush.run import Run
@@ -48,45 +50,95 @@ def evaluate(
     team = parallel.setup(device)
     found = as_target(target)
     config = replace(config or EvaluateConfig(), model=found.label, weights=found.digest)
-    attacks = parse_attacks(config.attacks, threat_model(config.norm, config.eps), seed=config.seed)
+    attacks = attacks_of(config)
     dataset = config.data.load(data_dir)
     run = Run.open(Path(runs_dir), "evaluate", config.name, config, writer=team.is_main)
     try:
-        if not run.done:
-            _evaluate(found.model.to(team.device), config, attacks, dataset, run, display)
+        if not team.share(run.done):
+            _evaluate(found.model.to(team.device), config, attacks, dataset, run, display and team.is_main, team)
+        team.barrier()
         return run
     finally:
         run.close()
 
 
+def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
+    """Return the attacks that a configuration names."""
+    attacks = parse_attacks(config.attacks, threat_model(config.norm, config.eps), seed=config.seed)
+    return tuple(replace(a, order=config.order) if isinstance(a, AutoAttack | Duo) else a for a in attacks)
+
+
+def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:
+    """Return the curves that a configuration asks for."""
+    (pgd,) = parse_attacks("pgd20", threat_model(config.norm, config.eps), seed=config.seed)
+    assert isinstance(pgd, PGD)
+    found: dict[Literal["steps", "eps"], Sweep] = {}
+    if config.sweep_steps:
+        found["steps"] = StepSweep(pgd, config.sweep_steps)
+    if config.sweep_eps:
+        found["eps"] = RadiusSweep(pgd, config.sweep_eps)
+    return found
+
+
 def _evaluate(
-    model: nn.Module, config: EvaluateConfig, attacks: tuple[Attack, ...], dataset: Dataset, run: Run, display: bool
+    model: nn.Module,
+    config: EvaluateConfig,
+    attacks: tuple[Attack, ...],
+    dataset: Dataset,
+    run: Run,
+    display: bool,
+    team: parallel.Parallel,
 ) -> None:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     dtype = getattr(torch, config.dtype)
     split = dataset.test.to(device)
     x, y = split.images.to(dtype) / 255, split.labels
-    state = run.load_state()
+    model, sweeps = model.to(dtype), sweeps_of(config)
+    state_name = "last.pt" if team.world == 1 else f"last-{team.rank}-of-{team.world}.pt"
+    state = run.load_state(state_name)
     progress = state["progress"] if state else {}
-    batches = -(-len(x) // config.batch_size)
+    batches = -(-len(x) // config.batch_size) * (len(attacks) + len(sweeps))
     with Display(f"evaluate {config.model}", show=display) as screen:
-        steps = iter(screen.steps(range(len(attacks) * batches), total=len(attacks) * batches))
+        steps = iter(screen.steps(range(batches), total=batches))
 
         def save(flags: dict[str, Tensor], name: str) -> None:
             next(steps, None)
-            run.save_state({"epoch": 0, "progress": flags})
+            run.save_state({"epoch": 0, "progress": flags}, state_name)
 
         outcome = measure(
-            model.to(dtype), x, y, attacks=attacks, batch_size=config.batch_size, progress=progress, on_batch=save
-        )
+            model, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress, on_batch=save,
+            sweeps=tuple(sweeps.values()), team=team,
+        )  # fmt: skip
         for line in _lines(outcome):
             screen.line(line)
+    if team.is_main:
+        _write(model, x, y, config, attacks, sweeps, dataset, outcome, run)
+
+
+def _write(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    config: EvaluateConfig,
+    attacks: tuple[Attack, ...],
+    sweeps: Mapping[Literal["steps", "eps"], Sweep],
+    dataset: Dataset,
+    outcome: Evaluation,
+    run: Run,
+) -> None:
+    """Write flags, examples and result of a finished evaluation."""
     flags = {"clean": outcome.clean, **{attack.name: attack.flags for attack in outcome.attacks}}
+    flags |= {name: value for name, value in outcome.sweeps.items() if name not in flags}
     run.save_tensors("flags.safetensors", {name: value.to(torch.bool) for name, value in flags.items()})
     if broken_by := {attack.name: attack.broken_by for attack in outcome.attacks if attack.broken_by is not None}:
         run.write_json("broken_by.json", broken_by)
     run.save_tensors("examples.safetensors", _examples(model, x, y, outcome, attacks))
-    run.finish(_result(config, dataset, outcome, model))
+    places = {"steps": config.sweep_steps, "eps": config.sweep_eps}
+    curves = {
+        kind: points(kind, places[kind], [outcome.sweeps[name] for name in sweep.names])
+        for kind, sweep in sweeps.items()
+    }
+    run.finish(_result(config, dataset, outcome, model) | ({"sweeps": curves} if curves else {}))
 
 
 def _lines(outcome: Evaluation) -> list[str]:
@@ -101,6 +153,8 @@ def _lines(outcome: Evaluation) -> list[str]:
         for step in row.get("waterfall", ()):
             lines.append(f"  after {step['name']:<9} {step['robust_acc']:.2%}")
         lines += [f"  warning: {text}" for text in row.get("warnings", ())]
+    for name, flags in outcome.sweeps.items():
+        lines.append(f"{name:<11} {float(flags.double().mean()):.2%}  (sweep)")
     return lines
 
 

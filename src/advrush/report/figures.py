@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from advrush.report.palette import kind_label, series_color
 from advrush.report.plot import INK, legend_above, new_figure, xy
@@ -100,6 +100,33 @@ def accuracy_bars(models: Mapping[str, Mapping[str, tuple[float, float, float]]]
     axis.set_ylabel("accuracy, %")
     axis.set_ylim(0, 100)
     axis.grid(visible=False, axis="x")
+    legend_above(figure, (axis,))
+    return figure
+
+
+def sweep_curves(models: Mapping[str, Sequence[Mapping[str, Any]]], kind: str) -> Figure:
+    """Draw robust accuracy in percent, with its interval, against PGD's steps (log scale, Figure A6) or the radius.
+
+    `models` gives each model's rows with `kind` ("steps" or "eps"), robust_acc and interval, fractions.
+    """
+    figure, (axis,) = new_figure(height=3.1)
+    for index, (model, rows) in enumerate(models.items()):
+        places = [row[kind] for row in rows]
+        low, high = ([100 * row["interval"][side] for row in rows] for side in (0, 1))
+        axis.fill_between(places, low, high, color=series_color(index), alpha=0.15, linewidth=0)
+        axis.plot(
+            places, [100 * row["robust_acc"] for row in rows], color=series_color(index), label=model, **_dots(rows)
+        )
+    if kind == "steps":
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(FixedLocator(sorted({row[kind] for rows in models.values() for row in rows})))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlabel("steps of PGD")
+    else:
+        axis.set_xlabel("radius eps of the ball, [0, 1] pixels")
+    axis.set_ylabel("robust accuracy, %")
+    axis.set_ylim(bottom=0)
     legend_above(figure, (axis,))
     return figure
 

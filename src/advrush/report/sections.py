@@ -16,6 +16,7 @@ from advrush.report.figures import (
     architecture_curves,
     curvature_curves,
     search_curves,
+    sweep_curves,
     training_curves,
 )
 from advrush.report.heatmap import alpha_heatmap
@@ -33,6 +34,7 @@ from advrush.report.tables import (
     cost_table,
     percent,
     training_table,
+    waterfall_tables,
 )
 
 SHOWN = 6
@@ -142,7 +144,24 @@ def robustness_body(evaluations: Sequence[Record], records: Sequence[Record], re
         names = model_names(members, records)
         bars = accuracy_bars({names[record.path]: accuracies(record.result) for record in members})
         groups.append({"caption": caption, "bars": to_svg(bars, title=f"Accuracies: {caption}")})
-    return render("robustness.html.j2", groups=groups, costs=cost_table(evaluations, records))
+    return render(
+        "robustness.html.j2", groups=groups, costs=cost_table(evaluations, records),
+        sweeps=_sweeps(evaluations, records), waterfalls=waterfall_tables(evaluations, records),
+    )  # fmt: skip
+
+
+def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return a figure for each kind of curve that the evaluations measured, all models in one."""
+    names, found = model_names(evaluations, records), []
+    for kind, title in (("steps", "Accuracy against PGD's steps"), ("eps", "Accuracy against the radius, PGD-20")):
+        curves = {
+            names[record.path]: rows
+            for record in evaluations
+            if (rows := (record.result or {}).get("sweeps", {}).get(kind))
+        }
+        if curves:
+            found.append({"title": title, "figure": to_svg(sweep_curves(curves, kind), title=title)})
+    return found
 
 
 def examples_body(evaluations: Sequence[Record], records: Sequence[Record], render: Render) -> Markup:

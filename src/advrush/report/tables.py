@@ -125,6 +125,30 @@ def cost_table(evaluations: Sequence[Record], records: Sequence[Record]) -> Tabl
     return Table("What the attacks cost", columns, tuple(rows))
 
 
+def waterfall_tables(evaluations: Sequence[Record], records: Sequence[Record]) -> list[Table]:
+    """Return for each ensemble of attacks what every attack left of each model, and how many examples it broke."""
+    names = model_names(evaluations, records)
+    found: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {}
+    for record in evaluations:
+        for attack in (record.result or {}).get("attacks", ()):
+            if attack.get("waterfall"):
+                found.setdefault(attack["name"], []).append((names[record.path], attack["waterfall"]))
+    tables = []
+    for ensemble, members in found.items():
+        stages = [step["name"] for step in members[0][1]]
+        rows = tuple(
+            (
+                Entry(model),
+                *(Entry(percent(s["robust_acc"]), f"−{s['broken']}" if s.get("broken") else "") for s in steps),
+            )
+            for model, steps in members
+            if [step["name"] for step in steps] == stages
+        )
+        caption = f"{attack_label(ensemble)}: accuracy left after each attack, and examples that it broke"
+        tables.append(Table(caption, ("model", *(attack_label(stage) for stage in stages)), rows))
+    return tables
+
+
 def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Table:
     """Return the trainings: objective, parameters, epochs, held-out accuracies of the kept checkpoint, time."""
     names = model_names(trainings, records)
