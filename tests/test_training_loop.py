@@ -57,7 +57,7 @@ sys.path.insert(0, sys.argv[2])
 import test_training_loop as tests
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
-tests.epoch_batches_in_float64()
+tests.in_float64()
 tests.train(tests.SHARED, runs_dir=Path(sys.argv[1]), device="cpu", display=False)
 """
 SHARED = replace(TINY, epochs=1, awp=0.01)
@@ -186,10 +186,10 @@ def test_micro_batches_add_up_where_batch_norm_does_not_look(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_computes_nearly_the_same(undisturbed: Run, precision: Any, tmp_path: Path) -> None:
-    run = quiet(replace(TINY, precision=precision), tmp_path)
-    for half, full in zip(run.metrics(), undisturbed.metrics(), strict=True):
-        assert half["loss_train"] != full["loss_train"]
-        assert half["loss_train"] == pytest.approx(full["loss_train"], rel=0.05)
+    run = quiet(replace(TINY, precision=precision, epochs=1), tmp_path)
+    half, full = (each.metrics()[0]["loss_train"] for each in (run, undisturbed))
+    assert half != full
+    assert half == pytest.approx(full, rel=0.1)
     assert all(
         value.dtype in (torch.float32, torch.int64) for value in load_file(run.path / "weights.safetensors").values()
     )

@@ -134,15 +134,23 @@ class PGD:
         """Return adversarial examples (N, C, H, W) from the starts that `seed` gives."""
         return self.perturb(model, x, y, generator=seeded(self.seed))
 
-    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return adversarial examples from the starts that `generator` (by default one of `seed`) gives."""
+    def perturb(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        start: Tensor | None = None,
+    ) -> Tensor:
+        """Return adversarial examples from `start`, or from the starts that `generator` (else `seed`) gives."""
         source = generator or seeded(self.seed)
         with evaluating(model), frozen(model):
-            x_adv = self._once(model, x, y, source)
+            x_adv = self._once(model, x, y, self._begin(x, source) if start is None else start)
             for _ in range(self.restarts - 1):
                 with torch.no_grad():
                     broken = model(x_adv).argmax(dim=1) != y
-                x_adv = torch.where(per_example(broken, x), x_adv, self._once(model, x, y, source))
+                x_adv = torch.where(per_example(broken, x), x_adv, self._once(model, x, y, self._begin(x, source)))
         return x_adv
 
     def iterates(self, model: nn.Module, x: Tensor, y: Tensor, counts: Sequence[int]) -> Iterator[Tensor]:
@@ -162,8 +170,8 @@ class PGD:
             done = count
             yield x_adv
 
-    def _once(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        threat, start = threat_model(self.norm, self.eps), self._begin(x, generator)
+    def _once(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Tensor:
+        threat = threat_model(self.norm, self.eps)
         return _in_pieces(
             model, x, y, start=start, steps=self.steps, step_size=self.step_size, threat=threat, loss=LOSSES[self.loss]
         )

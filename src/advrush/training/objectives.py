@@ -21,8 +21,12 @@ from advrush.modes import evaluating, frozen
 class Objective(Protocol):
     """A loss in two parts: the examples that it is taken on, and its value there."""
 
-    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the examples (N, C, H, W) to train on, detached; the model's state is left untouched."""
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+        """Return the examples (N, C, H, W) to train on, detached; the model's state is left untouched.
+
+        `noise`, standard normal and of the shape of x, is all the randomness that there is: the loop draws it, so that
+        several processes see what one would.
+        """
         ...
 
     def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,7 +40,7 @@ class Standard:
 
     auxiliary: float = 0.0
 
-    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """Return x."""
         return x
 
@@ -52,9 +56,9 @@ class Adversarial:
     attack: PGD
     auxiliary: float = 0.0
 
-    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """Return PGD examples."""
-        return self.attack.perturb(model, x, y, generator=generator)
+        return self.attack.perturb(model, x, y, start=_beside(x, noise, self.attack))
 
     def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the adversarial loss and logits."""
@@ -68,11 +72,10 @@ class Trades:
     attack: PGD
     beta: float = 6.0
 
-    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """Return the examples that maximize the divergence from the clean prediction within the ball."""
         attack, threat = self.attack, threat_model(self.attack.norm, self.attack.eps)
-        noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
-        start = threat.project(x + 0.001 * noise, x)
+        start = _beside(x, noise, attack)
         with evaluating(model), frozen(model):
             with torch.no_grad():
                 target = softmax(model(x).float(), dim=1)
@@ -104,9 +107,9 @@ class Mart:
     attack: PGD
     beta: float = 5.0
 
-    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """Return PGD examples."""
-        return self.attack.perturb(model, x, y, generator=generator)
+        return self.attack.perturb(model, x, y, start=_beside(x, noise, self.attack))
 
     def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits of the adversarial examples."""
@@ -181,6 +184,11 @@ def _climb(
         for weight, slope in zip(weights, slopes, strict=True):
             weight.add_(gamma * weight.norm() / (slope.norm() + 1e-20) * slope)
     return old
+
+
+def _beside(x: Tensor, noise: Tensor, attack: PGD) -> Tensor:
+    """Return x + 0.001 N(0, 1), where attacks in training begin."""
+    return threat_model(attack.norm, attack.eps).project(x + 0.001 * noise.to(x), x)
 
 
 def _cross_entropy(model: nn.Module, x: Tensor, y: Tensor, auxiliary: float) -> tuple[Tensor, Tensor]:

@@ -35,11 +35,12 @@ class Stepper:
         if self.config.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         size = self._part(len(x))
+        noise = self._noise(x, generator)
         totals = torch.zeros(2, dtype=torch.float64, device=x.device)
         whole: list[Tensor] = []
         for start in range(0, len(x), size):
             part = slice(start, start + size)
-            found, loss, logits = self._gradients(x[part], y[part], generator, awp)
+            found, loss, logits = self._gradients(x[part], y[part], noise[part], awp)
             share = len(logits) / len(x)
             whole = (
                 [share * g for g in found] if not whole else [w.add_(g, alpha=share) for w, g in _pairs(whole, found)]
@@ -57,15 +58,18 @@ class Stepper:
         self.scaler.update()
         return totals
 
-    def _gradients(
-        self, x: Tensor, y: Tensor, generator: torch.Generator, awp: float
-    ) -> tuple[list[Tensor], Tensor, Tensor]:
+    def _gradients(self, x: Tensor, y: Tensor, noise: Tensor, awp: float) -> tuple[list[Tensor], Tensor, Tensor]:
         with self._autocast():
-            x_adv = self.objective.perturb(self.attacked, x, y, generator)
+            x_adv = self.objective.perturb(self.attacked, x, y, noise)
         with self._autocast():
             return gradients(
                 self.objective, self.model, x, x_adv, y, awp=awp, scale=self.scaler.scale, average=self.team.average
             )
+
+    def _noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return this process's rows of the normal noise of the batch of all processes."""
+        whole = torch.randn(len(x) * self.team.world, *x.shape[1:], generator=generator)
+        return whole[self.team.rank :: self.team.world].to(x)
 
     def _autocast(self) -> AbstractContextManager[None]:
         dtype = getattr(torch, self.config.precision)
