@@ -63,8 +63,8 @@ tests.train(tests.SHARED, runs_dir=Path(sys.argv[1]), device="cpu", display=Fals
 SHARED = replace(TINY, epochs=1, awp=0.01)
 
 
-def epoch_batches_in_float64() -> None:
-    """Hand the loop its batches in float64, in which the processes must agree."""
+def in_float64() -> None:
+    """Hand the loop its images in float64, in which the processes must agree."""
     from advrush.training import loop
 
     batches, measure = loop.epoch_batches, loop.measure
@@ -251,7 +251,20 @@ def test_data_and_batch_must_fit_together(tmp_path: Path) -> None:
         quiet(replace(TINY, validation_examples=160), tmp_path)
 
 
-def test_metrics_are_mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_mirrored_to_trackio(tmp_path: Path) -> None:
+    pytest.importorskip("trackio", reason="needs the package trackio (extra track)")
+    code = ONE_PROCESS.replace("display=False)", "display=False, track='trackio')")
+    code += """
+import trackio
+(run,) = trackio.Api().runs("advrush")
+assert run.name.startswith("tiny-"), run.name
+"""
+    arguments = [sys.executable, "-c", code, str(tmp_path / "runs"), str(Path(__file__).parent), "SHARED"]
+    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio"), "OMP_NUM_THREADS": "1"}
+    subprocess.run(arguments, check=True, env=environment, capture_output=True)
+
+
+def test_metrics_are_mirrored_to_tensorboard(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="track: got 'tensorbord'; expected tensorboard or trackio or wandb"):
         train(TINY, runs_dir=tmp_path, device="cpu", display=False, track="tensorbord")
     pytest.importorskip("tensorboard", reason="needs the package tensorboard (extra track)")

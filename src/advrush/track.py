@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,14 @@ from typing import Any
 from advrush.config import check
 from advrush.errors import ConfigError
 
-Mirror = Callable[[Mapping[str, Any]], None]
-"""Takes an epoch's row, as metrics.jsonl does."""
+
+@dataclass(frozen=True)
+class Mirror:
+    """Where metrics go besides: `log` takes an epoch's row, as metrics.jsonl does, `close` waits until all is there."""
+
+    log: Callable[[Mapping[str, Any]], None]
+    close: Callable[[], None] = lambda: None
+
 
 PROJECT = "advrush"
 
@@ -45,24 +52,24 @@ def _tensorboard(path: Path) -> Mirror:
     """Write event files into the run's folder."""
     from torch.utils.tensorboard import SummaryWriter  # it takes a second to import
 
-    def mirror(row: Mapping[str, Any]) -> None:
+    def log(row: Mapping[str, Any]) -> None:
         with SummaryWriter(str(path / "tensorboard")) as writer:
             for key, value in scalars(row):
                 if key != "epoch":
                     writer.add_scalar(key, value, global_step=int(row["epoch"]))
 
-    return mirror
+    return Mirror(log)
 
 
 def _trackio(path: Path) -> Mirror:
     """Write to Trackio's local store."""
     trackio = import_module("trackio")
-    trackio.init(project=PROJECT, name=path.name, resume="allow")
-    return lambda row: trackio.log(dict(scalars(row)))
+    trackio.init(project=PROJECT, name=path.name, resume="allow", embed=False)
+    return Mirror(lambda row: trackio.log(dict(scalars(row)), step=int(row["epoch"])), trackio.finish)
 
 
 def _wandb(path: Path) -> Mirror:
     """Send to Weights & Biases, or keep it in the run's folder where WANDB_MODE=offline."""
     wandb = import_module("wandb")
     wandb.init(project=PROJECT, name=path.name, id=path.name, dir=str(path), resume="allow")
-    return lambda row: wandb.log(dict(scalars(row)), step=int(row["epoch"]))
+    return Mirror(lambda row: wandb.log(dict(scalars(row)), step=int(row["epoch"])), wandb.finish)

@@ -221,7 +221,7 @@ class _Training:
             self.run.save_tensors(BEST, self.kept.state_dict(), self.blueprint.to_metadata())
         self.run.log(row)
         if self.mirror is not None:
-            self.mirror(row)
+            self.mirror.log(row)
         state = {
             "epoch": self.epoch,
             "best": self.best,
@@ -234,6 +234,8 @@ class _Training:
     def _finish(self) -> None:
         rows = self.run.metrics()
         checked = [row for row in rows if row["robust_acc_val"] is not None]
+        if self.mirror is not None:
+            self.mirror.close()
         self.run.save_tensors(WEIGHTS, self.kept.state_dict(), self.blueprint.to_metadata())
         self.run.finish(
             {
