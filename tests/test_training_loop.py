@@ -195,6 +195,27 @@ def test_half_precision_computes_nearly_the_same(undisturbed: Run, precision: An
     )
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_trains_and_resumes(precision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from advrush.training import loop
+
+    config = replace(TINY, precision=precision, channels=4, attack=AttackConfig(eps=0.02, steps=2, val_steps=2))
+    whole = quiet(config, tmp_path / "whole")
+    rows = whole.metrics()
+    assert rows[-1]["loss_train"] < 0.9 * rows[0]["loss_train"]
+
+    def interrupt(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "describe", interrupt)  # called when the first epoch is on disk
+        with pytest.raises(KeyboardInterrupt):
+            quiet(config, tmp_path / "cut")
+    resumed = quiet(config, tmp_path / "cut")
+    assert timeless(resumed) == timeless(whole)
+    assert same_weights(resumed, whole)
+
+
 def test_compiled_training_computes_the_same(undisturbed: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the graph is captured and run, without the minutes that generating code for it takes
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
