@@ -65,7 +65,8 @@ def evaluate(
 def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
     """Return the attacks that a configuration names."""
     attacks = parse_attacks(config.attacks, threat_model(config.norm, config.eps), seed=config.seed)
-    return tuple(replace(a, order=config.order) if isinstance(a, AutoAttack | Duo) else a for a in attacks)
+    own = {"order": config.order, "batch_size": config.batch_size}
+    return tuple(replace(a, **own) if isinstance(a, AutoAttack | Duo) else a for a in attacks)  # type: ignore[arg-type]
 
 
 def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:
