@@ -74,3 +74,11 @@ def test_it_goes_through_plain_values_and_digest() -> None:
     assert digest(config) != digest(DataConfig("cifar100", train_examples=10))
     with pytest.raises(ConfigError, match="did you mean 'cifar10'"):
         from_dict(DataConfig, {"dataset": "CIFAR10"})
+
+
+def test_every_image_may_be_for_testing() -> None:
+    plain = DataConfig(dataset="digits").load(None)
+    everything = DataConfig(dataset="digits", test_all=True).load(None)
+    assert len(everything.test) == len(plain.train) + len(plain.test)
+    assert torch.equal(everything.train.images, plain.train.images)
+    assert torch.equal(everything.test.images[len(plain.train) :], plain.test.images)

@@ -27,6 +27,8 @@ class DataConfig:
     """Use this many test images, the same share of each class (all unless given)."""
     image_size: int | None = None
     """Resize the images to this side in pixels (as they are unless given)."""
+    test_all: bool = False
+    """Test on every image, those for training too: for a network that was trained elsewhere."""
     partial: bool = False
     """Accept a known data set with other counts than the published ones: a sample of it."""
 
@@ -42,6 +44,10 @@ class DataConfig:
         `data_dir` and `cache_dir` as in `load_dataset`. Raises ConfigError for more examples than there are.
         """
         dataset = load_dataset(self.dataset, data_dir=data_dir, cache_dir=cache_dir, partial=self.partial)
+        if self.test_all:
+            both = (dataset.train, dataset.test)
+            test = Split(torch.cat([s.images for s in both]), torch.cat([s.labels for s in both]))
+            dataset = replace(dataset, test=test)
         train = _reduced(dataset.train, self.train_examples, "data.train_examples", dataset.num_classes)
         test = _reduced(dataset.test, self.test_examples, "data.test_examples", dataset.num_classes)
         dataset = replace(dataset, train=train, test=test)
