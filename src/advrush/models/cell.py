@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from advrush.models.fast_cell import run_chain
+from advrush.models.kernels.chain import read_chain
+from advrush.models.kernels.join import join
+from advrush.models.kernels.source import Source
 from advrush.space.genotype import CellGraph
 from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
 from advrush.space.space import CellPlan
@@ -43,10 +47,27 @@ class Cell(nn.Module):
 
     def forward(self, s0: Tensor, s1: Tensor, drop_path: float = 0.0) -> Tensor:
         """Return the concatenated outputs; `drop_path` is the probability of dropping a path in training."""
+        if quick_kernels_apply(s0):
+            return self._shared(s0, s1, drop_path if self.training else 0.0)
         states = [self.preprocess0(s0), self.preprocess1(s1)]
         for rows in self._incoming:
             states.append(self._node(states, rows, drop_path if self.training else 0.0))
         return torch.cat([states[index] for index in self.graph.outputs], dim=1)
+
+    def _shared(self, s0: Tensor, s1: Tensor, drop_path: float) -> Tensor:
+        """Compute the same with what edges have in common computed once, by kernels that are quick on a CPU."""
+        states = [Source(_run(self.preprocess0, Source(s0))), Source(_run(self.preprocess1, Source(s1)))]
+        for rows in self._incoming:
+            total: Tensor | None = None
+            for row in rows:
+                module, source = self._ops[row], states[self.graph.edges[row].source]
+                term = _run(module, source)
+                if drop_path > 0 and not isinstance(module, nn.Identity):
+                    term = drop(term, drop_path)
+                total = term if total is None else total + term
+            assert total is not None
+            states.append(Source(total))
+        return join([states[index].x for index in self.graph.outputs])
 
     def _node(self, states: list[Tensor], rows: tuple[int, ...], drop_path: float) -> Tensor:
         terms = []
@@ -60,6 +81,18 @@ class Cell(nn.Module):
         for term in terms[1:]:
             total = total + term
         return total
+
+
+def quick_kernels_apply(x: Tensor) -> bool:
+    """Tell whether x lies on a CPU and passes in plain precision, neither compiled nor exported."""
+    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+
+def _run(module: nn.Module, source: Source) -> Tensor:
+    """Run a primitive on a state; one that is no chain of known layers runs as it is."""
+    chain = read_chain(module)
+    y: Tensor = module(source.x) if chain is None else run_chain(chain, source)
+    return y
 
 
 def drop(x: Tensor, probability: float) -> Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import conv2d, relu
 
 from advrush.models.kernels.chain import Chain, Stage, read_chain
 from advrush.models.kernels.join import join
@@ -104,7 +104,29 @@ def run_chain(chain: Chain, source: Source, weight: Tensor | None = None) -> Ten
     x = source.feature(chain)
     for i, stage in enumerate(chain.stages):
         x = relu(x) if i else x
-        for layer in stage.layers:
+        last = i == len(chain.stages) - 1
+        folded = None if weight is not None and last else fold_norm(stage)
+        for layer in stage.layers[: None if folded is None else -1]:
             x = convolved(layer, x)
-        x = normalize(stage.norm, x, weight if i == len(chain.stages) - 1 else None)
+        x = normalize(stage.norm, x, weight if last else None) if folded is None else folded(x)
     return x
+
+
+def fold_norm(stage: Stage) -> Callable[[Tensor], Tensor] | None:
+    """Return the stage's last convolution with its batch norm inside, where neither is trained nor counts batches.
+
+    So it is in an attack: the parameters are frozen and the statistics fixed.
+    """
+    norm, layer = stage.norm, stage.layers[-1] if stage.layers else None
+    if norm.training or norm.running_var is None or norm.running_mean is None or not isinstance(layer, nn.Conv2d):
+        return None
+    trained = layer.weight.requires_grad or (norm.affine and (norm.weight.requires_grad or norm.bias.requires_grad))
+    if trained or layer.bias is not None or type(norm) is not nn.BatchNorm2d:
+        return None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    scale = scale * norm.weight if norm.affine else scale
+    bias = -norm.running_mean * scale
+    bias = bias + norm.bias if norm.affine else bias
+    weight = layer.weight * scale.view(-1, 1, 1, 1)
+    stride, padding, dilation, groups = layer.stride, layer.padding, layer.dilation, layer.groups
+    return lambda x: conv2d(x, weight, bias, stride, padding, dilation, groups)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from advrush.config import check
 from advrush.models.auxiliary import AuxiliaryHead
-from advrush.models.cell import Cell
+from advrush.models.cell import Cell, quick_kernels_apply
+from advrush.models.kernels.norm import normalize
+from advrush.models.recompute import recomputed
 from advrush.space.darts import skeleton
 from advrush.space.genotype import Architecture, CellGraph
 
@@ -40,6 +43,8 @@ class Network(nn.Module):
         check(num_classes >= 2, "num_classes", num_classes, "at least 2")
         check(image_size >= 1, "image_size", image_size, "at least 1")
         self.drop_path = drop_path
+        self.recompute = False
+        """Whether training keeps the cells' inputs alone and computes the rest again in the backward pass."""
         plans = skeleton(layers)
         graphs = _per_layer(genotype, [plan.kind for plan in plans])
         self.stem = nn.Sequential(
@@ -82,9 +87,16 @@ class Network(nn.Module):
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits and the map after the second reduction."""
-        s0 = s1 = middle = self.stem(x)
+        if quick_kernels_apply(x):  # the layout that they are quick in; it carries through every layer
+            x = x.contiguous(memory_format=torch.channels_last)
+            convolution, norm = self.stem
+            assert isinstance(norm, nn.BatchNorm2d)
+            s0 = s1 = middle = normalize(norm, convolution(x))
+        else:
+            s0 = s1 = middle = self.stem(x)
+        again = self.recompute and self.training and torch.is_grad_enabled()
         for index, cell in enumerate(self.cells):
-            s0, s1 = s1, cell(s0, s1, self._drop_path)
+            s0, s1 = s1, recomputed(cell, s0, s1, self._drop_path) if again else cell(s0, s1, self._drop_path)
             if index == self._auxiliary_after:
                 middle = s1
         return self.classifier(self.global_pooling(s1).flatten(1)), middle

@@ -126,6 +126,9 @@ class TrainConfig:
     """Compile the network (torch.compile): minutes at the start, then quicker steps on a GPU."""
     channels_last: bool = True
     """Lay images out pixel by pixel, in which depthwise convolutions are quicker."""
+    recompute: bool | None = None
+    """Keep the inputs of cells alone in the training pass and compute the rest again: less than half the memory for
+    one forward pass more. Unless given, where an attack's passes are most of the time: not for `standard`."""
     seed: int = 0
     """Seed of the initialization, the batches, the augmentation and the attack's starts."""
 

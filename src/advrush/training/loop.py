@@ -111,6 +111,9 @@ class _Training:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if team.world > 1:
             share_batch_statistics(model)
+        for module in model.modules():
+            if isinstance(module, Network):
+                module.recompute = config.objective != "standard" if config.recompute is None else config.recompute
         self.model: nn.Module = model
         self.stepper = Stepper(config, model, team, objective)
         average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
