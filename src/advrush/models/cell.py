@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 
@@ -83,9 +87,23 @@ class Cell(nn.Module):
         return total
 
 
+_PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain_modules() -> Iterator[None]:
+    """Run networks module by module, as a counter or a tracer of operations expects them."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
 def quick_kernels_apply(x: Tensor) -> bool:
-    """Tell whether x lies on a CPU and passes in plain precision, neither compiled nor exported."""
-    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    """Tell whether x lies on a CPU and passes in plain precision, neither compiled, traced nor exported."""
+    watched = _PLAIN.get() or torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[no-untyped-call]
+    return x.device.type == "cpu" and not watched and not torch.is_autocast_enabled("cpu")
 
 
 def _run(module: nn.Module, source: Source) -> Tensor:

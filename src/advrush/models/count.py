@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from advrush.models.cell import plain_modules
 from advrush.modes import evaluating
 
 
@@ -31,7 +32,8 @@ def count(model: nn.Module, *, image_size: int = 32, in_channels: int = 3) -> Co
     """
     like = next(model.parameters())
     x = torch.zeros((1, in_channels, image_size, image_size), dtype=like.dtype, device=like.device)
-    return Counts(parameters(model), _macs(model, x), _activation_bytes(model, x))
+    with plain_modules():
+        return Counts(parameters(model), _macs(model, x), _activation_bytes(model, x))
 
 
 def parameters(model: nn.Module) -> int:

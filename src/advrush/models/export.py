@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.config import check
+from advrush.models.cell import plain_modules
 from advrush.models.errors import ModelError
 from advrush.modes import evaluating
 
@@ -43,7 +44,7 @@ def export(
     x = torch.rand((3, in_channels, image_size, image_size), generator=generator)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with evaluating(model), _on_cpu(model), torch.no_grad():
+    with evaluating(model), _on_cpu(model), plain_modules(), torch.no_grad():
         expected = model(x)
         try:
             actual = FORMATS[path.suffix](model, temporary, x, dict(metadata or {}))
