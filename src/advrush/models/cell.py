@@ -102,7 +102,9 @@ def plain_modules() -> Iterator[None]:
 
 def quick_kernels_apply(x: Tensor) -> bool:
     """Tell whether x lies on a CPU and passes in plain precision, neither compiled, traced nor exported."""
-    watched = _PLAIN.get() or torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined, no-untyped-call]
+    if torch.compiler.is_compiling():  # first: the compiler cannot follow what comes after
+        return False
+    watched = _PLAIN.get() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return x.device.type == "cpu" and not watched and not torch.is_autocast_enabled("cpu")
 
 
