@@ -51,7 +51,7 @@ def config_of(name: str, args: argparse.Namespace) -> TrainConfig:
         batch_size=args.batch,
         attack=AttackConfig(eps=0.031, steps=7, step_size=0.01, val_steps=7),
         optimizer=OptimizerConfig(lr=0.1, schedule="cosine", weight_decay=5e-4),
-        validation_examples=args.images // 10,
+        validation_examples=1000 if args.full else args.images // 10,
         eval_every=args.epochs,
         precision=args.precision,
     )
@@ -113,7 +113,10 @@ def main() -> None:
     ):  # fmt: skip
         parser.add_argument(f"--{option}", type=int, default=value)
     args = parser.parse_args()
+    kept = json.loads(args.out.read_text())["rows"] if args.out.is_file() and len(args.only) < len(NAMES) else []
     rows = [measured(name, args) for name in args.only]
+    known = {row["architecture"] for row in rows}
+    rows += [row for row in kept if row["architecture"] not in known]
     print(table(rows))
     setting = {key: getattr(args, key) for key in ("parameters", "layers", "images", "test", "epochs", "batch")}
     hardware = {

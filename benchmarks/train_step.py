@@ -80,8 +80,32 @@ def float64_errors(args: argparse.Namespace) -> dict[str, float]:
     return errors
 
 
+def float32_errors(args: argparse.Namespace) -> dict[str, float]:
+    """Return how far float32 gradients on the same examples lie from float64's, at full width: ours and the plain ones.
+
+    Kinks make them good to about the square root of the precision, whoever computes them (see search_step.py).
+    """
+    few = argparse.Namespace(**{**vars(args), "batch": 2, "device": "cpu"})
+    x, y, _ = batch(few)
+    net = net_of(few).train()
+    objective, state = Adversarial(ATTACK), {key: value.clone() for key, value in net.state_dict().items()}
+
+    def found(dtype: torch.dtype) -> list[Tensor]:
+        net.load_state_dict(state)
+        wide = x.to(dtype)
+        return [g.double() for g in gradients(objective, net.to(dtype), wide, wide, y)[0]]
+
+    own = found(torch.float32)
+    plainly()
+    plain, wanted = found(torch.float32), found(torch.float64)
+    errors = {"advrush": relative(own, wanted), "textbook": relative(plain, wanted)}
+    assert errors["advrush"] < max(1e-4, 3 * errors["textbook"]), errors
+    return errors
+
+
 def measure(side: str, args: argparse.Namespace) -> dict[str, float]:
     """Time steps in this process."""
+    torch.backends.cudnn.allow_tf32 = args.precision != "float32"
     net, (x, y, noise) = net_of(args), batch(args)
     if side.startswith("textbook"):
         plainly()
@@ -147,7 +171,7 @@ def on_gpu(args: argparse.Namespace) -> dict[str, object]:
 
 def on_cpu(args: argparse.Namespace) -> dict[str, object]:
     """Measure all sides; return times and ratios."""
-    errors = in_process("errors", args)
+    errors = {"float64": in_process("errors", args), "float32": in_process("errors32", args)}
     times = {side: in_process(side, args) for side in SIDES}
     own = times["advrush"]
     ratios = {
@@ -155,7 +179,7 @@ def on_cpu(args: argparse.Namespace) -> dict[str, object]:
         for side in SIDES[:2]
         for key in ("step_s", "step_cpu_s", "peak_gib")
     }
-    return {"float64_errors": errors, "times": times, "ratios": ratios}
+    return {"errors": errors, "times": times, "ratios": ratios}
 
 
 def main() -> None:
@@ -170,7 +194,9 @@ def main() -> None:
     args = parser.parse_args()
     args.device = "cuda" if args.gpu else args.device
     if args.measure:
-        print(json.dumps(float64_errors(args) if args.measure == "errors" else measure(args.measure, args)))
+        checks = {"errors": float64_errors, "errors32": float32_errors}
+        check = checks.get(args.measure)
+        print(json.dumps(check(args) if check else measure(args.measure, args)))
         return
     setting = {name: getattr(args, name) for name in ("batch", "channels", "layers", "side", "repeats")}
     hardware = {
