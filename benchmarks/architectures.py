@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 from pathlib import Path
 
 import torch
@@ -21,6 +19,7 @@ from advrush import DataConfig, EvaluateConfig, TrainConfig, build, evaluate, tr
 from advrush.models.build import display_name
 from advrush.models.count import count
 from advrush.training import AttackConfig, OptimizerConfig
+from hardware import hardware
 
 NAMES = ("resnet18", "densenet121", "darts_v2", "pdarts", "robnet_free", "racl", "advrush")
 OWN_DEPTH = ("resnet18", "densenet121", "robnet_free")
@@ -119,11 +118,13 @@ def main() -> None:
     rows += [row for row in kept if row["architecture"] not in known]
     print(table(rows))
     setting = {key: getattr(args, key) for key in ("parameters", "layers", "images", "test", "epochs", "batch")}
-    hardware = {
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None, "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine(),
-    }  # fmt: skip
-    args.out.write_text(json.dumps({"setting": setting, "hardware": hardware, "rows": rows}, indent=1) + "\n")
+    args.out.write_text(
+        json.dumps(
+            {"setting": setting, "hardware": hardware("cuda" if torch.cuda.is_available() else "cpu"), "rows": rows},
+            indent=1,
+        )
+        + "\n"
+    )
     print(f"written to {args.out}")
 
 

@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 from advrush.attacks import PGD, AutoAttack
 from advrush.data import Dataset, epoch_batches, load_dataset
 from advrush.evaluation import find_target
+from hardware import hardware
 
 
 class Block(nn.Module):
@@ -163,18 +164,25 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=["pgd", "autoattack"])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "attacks-cpu.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     data = load_dataset("cifar10", data_dir=options.data)
     model = find_target(options.target).model if options.target else train(data, options.train_steps, 5 / 255)
     x = data.test.images[: options.examples].float() / 255
     y = data.test.labels[: options.examples]
-    report: dict[str, object] = {"torch": torch.__version__, "threads": options.threads, "examples": len(x)}
+    report: dict[str, object] = {
+        "network": options.target or f"residual network of this file, {options.train_steps} steps",
+        "eps": options.eps,
+        "examples": len(x),
+        "hardware": hardware(),
+    }
     if options.only != "autoattack":
         report["pgd20"] = compare_pgd(model, x, y, options.eps, options.repeats)
     if options.only != "pgd":
         report["autoattack"] = compare_autoattack(model, x, y, options.eps, options.batch_size)
     print(json.dumps(report, indent=1))
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import torch
 from advrush import DataConfig
 from advrush.attacks import AutoAttack
 from advrush.evaluation import find_target
+from hardware import hardware
 
 ATTACKS = {"apgd_ce": "apgd-ce", "apgd_t": "apgd-t", "fab_t": "fab-t", "square": "square"}
 
@@ -73,7 +74,7 @@ def main() -> None:
                 found = compare(model, x, y, eps, name)
                 rows.append({"network": network, "eps": eps, "attack": name, "examples": args.examples, **found})
                 print(rows[-1], flush=True)
-                args.out.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+                args.out.write_text(json.dumps({"hardware": hardware(), "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

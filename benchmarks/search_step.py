@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hardware import hardware
 from sides import ProgramSide, TextbookSide, build
 
 SIDES = ("textbook", "textbook channels_last", "advrush")
@@ -209,22 +208,6 @@ def gpu(args: argparse.Namespace) -> dict[str, object]:
     return report
 
 
-def hardware(args: argparse.Namespace) -> dict[str, object]:
-    """Name what the numbers were taken on."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if info.exists()
-        else []
-    )
-    gpu_name = torch.cuda.get_device_name() if args.device == "cuda" else None
-    return {
-        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "gpu": gpu_name, "torch": torch.__version__, "python": platform.python_version(),
-        "load_before": os.getloadavg()[0],
-    }  # fmt: skip
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in (("batch", 32), ("channels", 16), ("layers", 8), ("side", 32), ("repeats", 3)):
@@ -249,7 +232,7 @@ def main() -> None:
         return
     kind, run = ("gpu", gpu) if args.gpu else ("sweep", sweep) if args.sweep else ("cpu", compare)
     setting = {name: getattr(args, name) for name in ("batch", "channels", "layers", "side", "repeats")}
-    report = {"setting": setting, "hardware": hardware(args)} | run(args)
+    report = {"setting": setting, "hardware": hardware(args.device)} | run(args)
     out = args.out or Path(__file__).parent / "results" / f"search_step-{kind}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(report, indent=1) + "\n")

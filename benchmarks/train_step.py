@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,6 +28,7 @@ from advrush.parallel import Parallel
 from advrush.training import TrainConfig
 from advrush.training.objectives import Adversarial, gradients
 from advrush.training.step import Stepper
+from hardware import hardware
 from search_step import cost, peak_memory, relative
 from textbook.train import EPS, STEP_SIZE, STEPS, TextbookTraining
 
@@ -199,12 +198,7 @@ def main() -> None:
         print(json.dumps(check(args) if check else measure(args.measure, args)))
         return
     setting = {name: getattr(args, name) for name in ("batch", "channels", "layers", "side", "repeats")}
-    hardware = {
-        "gpu": torch.cuda.get_device_name() if args.gpu else None, "machine": platform.machine(),
-        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "load_before": os.getloadavg()[0],
-    }  # fmt: skip
-    report = {"setting": setting, "hardware": hardware} | (on_gpu(args) if args.gpu else on_cpu(args))
+    report = {"setting": setting, "hardware": hardware(args.device)} | (on_gpu(args) if args.gpu else on_cpu(args))
     out = Path(__file__).parent / "results" / f"train_step-{'gpu' if args.gpu else 'cpu'}.json"
     out.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report["ratios"], indent=1))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from advrush.attacks import FGSM as FGSM
     from advrush.attacks import PGD as PGD
+    from advrush.attacks import AutoAttack as AutoAttack
     from advrush.data import DataConfig as DataConfig
     from advrush.data import load_dataset as load_dataset
     from advrush.errors import AdvrushError as AdvrushError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AdvrushError": "errors",
+    "AutoAttack": "attacks",
     "DataConfig": "data",
     "EvaluateConfig": "evaluation",
     "FGSM": "attacks",

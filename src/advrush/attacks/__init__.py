@@ -8,6 +8,7 @@ from advrush.attacks.ledger import Ledger
 from advrush.attacks.mifgsm import MIFGSM
 from advrush.attacks.outcome import Outcome
 from advrush.attacks.pgd import FGSM, PGD, ascend, input_gradient
+from advrush.attacks.quick import Quick
 from advrush.attacks.registry import parse_attacks
 from advrush.attacks.square import Square
 from advrush.attacks.staged import Staged
@@ -29,6 +30,7 @@ __all__ = [
     "Ledger",
     "Linf",
     "Outcome",
+    "Quick",
     "Square",
     "Staged",
     "ThreatModel",

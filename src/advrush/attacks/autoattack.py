@@ -16,6 +16,7 @@ from advrush.attacks.draws import Order
 from advrush.attacks.fab import FAB
 from advrush.attacks.ledger import Ledger
 from advrush.attacks.outcome import Outcome
+from advrush.attacks.quick import exact_model
 from advrush.attacks.square import Square
 from advrush.attacks.staged import Staged, undisturbed
 from advrush.attacks.threat import Norm, threat_model
@@ -84,7 +85,7 @@ class Cascade(ABC):
         device = next((p.device for p in model.parameters()), x.device)
         first, labels = x[: self.batch_size].to(device), y[: self.batch_size].to(device)
         with undisturbed(model, device, self.seed):
-            odd = suspicions(model, first, labels, random_expected=self.averages)
+            odd = suspicions(exact_model(model), first, labels, random_expected=self.averages)
         ledger = self._run(model, x, y, state, keep_examples, on_batch, indices)
         return Outcome(self.name, tuple(attack.name for attack in attacks), ledger, odd)
 

@@ -13,6 +13,7 @@ from advrush.attacks.counting import counting
 from advrush.attacks.draws import BatchDraws, Draws, ExampleDraws, Group, Order
 from advrush.attacks.ledger import Ledger
 from advrush.attacks.passes import predict
+from advrush.attacks.quick import exact_model
 from advrush.attacks.staged import Staged, undisturbed
 from advrush.attacks.threat import threat_model
 
@@ -74,7 +75,9 @@ def cascade(
 
 def _correct(model: nn.Module, x: Tensor, y: Tensor, batch_size: int, device: torch.device) -> Tensor:
     parts = (
-        [predict(model, part.to(device)).argmax(dim=1).cpu() for part in torch.split(x, batch_size)] if len(x) else []
+        [predict(exact_model(model), part.to(device)).argmax(dim=1).cpu() for part in torch.split(x, batch_size)]
+        if len(x)
+        else []
     )
     return torch.cat(parts) == y.cpu() if parts else torch.zeros(0, dtype=torch.bool)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from advrush.attacks.quick import exact_model
+
 
 @dataclass
 class Passes:
@@ -31,8 +33,9 @@ def counting(model: nn.Module) -> Iterator[Passes]:
     def backward(gradient: Tensor) -> None:
         passes.backwards += len(gradient)
 
-    handle = model.register_forward_hook(count)
+    handles = [door.register_forward_hook(count) for door in {model, exact_model(model)}]
     try:
         yield passes
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

@@ -28,6 +28,10 @@ class Draws(Protocol):
         """Return `count` numbers in [0, 1) that the whole batch shares."""
         ...
 
+    def again(self, rows: Tensor) -> Draws:
+        """Return other numbers for `rows` of the batch, for a second attempt at them."""
+        ...
+
 
 @dataclass(frozen=True)
 class Group:
@@ -58,6 +62,10 @@ class BatchDraws:
         (group,) = self.groups
         return torch.rand(count, generator=group.generator)
 
+    def again(self, rows: Tensor) -> Draws:
+        """Return numbers by place in the batch: no published order says how a second attempt draws."""
+        return ExampleDraws(0, rows.cpu())
+
 
 @dataclass
 class ExampleDraws:
@@ -79,6 +87,10 @@ class ExampleDraws:
     def common(self, count: int) -> Tensor:
         """Return the numbers of an index that no example has."""
         return self._uniform(torch.zeros(1, dtype=torch.int64), count)[0]
+
+    def again(self, rows: Tensor) -> Draws:
+        """Return numbers that depend on the round and the example alone, not on how many were drawn before."""
+        return ExampleDraws(self.seed, self.indices[rows.cpu()], calls=(self.calls >> 32 << 32) + (1 << 31))
 
     def _uniform(self, indices: Tensor, count: int) -> Tensor:
         key = _mix(_mix(torch.tensor(self.seed)) + self.calls)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from advrush.attacks.attack import seeded
 from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes import pieces
+from advrush.attacks.quick import exact_model
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 from advrush.modes import evaluating, frozen
@@ -149,7 +150,7 @@ class PGD:
             x_adv = self._once(model, x, y, self._begin(x, source) if start is None else start)
             for _ in range(self.restarts - 1):
                 with torch.no_grad():
-                    broken = model(x_adv).argmax(dim=1) != y
+                    broken = exact_model(model)(x_adv).argmax(dim=1) != y
                 x_adv = torch.where(per_example(broken, x), x_adv, self._once(model, x, y, self._begin(x, source)))
         return x_adv
 

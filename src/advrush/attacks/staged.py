@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from advrush.attacks.attack import seeded
 from advrush.attacks.draws import BatchDraws, Draws, Group
 from advrush.attacks.passes import predict
+from advrush.attacks.quick import exact_model
 from advrush.attacks.threat import Norm, threat_model
 from advrush.modes import evaluating, frozen
 
@@ -53,7 +54,7 @@ class Staged(ABC):
         generator = seeded(self.seed)
         x_adv = x.detach().clone()
         with undisturbed(model, x.device, self.seed):
-            logits = predict(model, x)
+            logits = predict(exact_model(model), x)
             left = (logits.argmax(dim=1) == y).nonzero().flatten()
             for number in range(self.rounds(logits.shape[1])):
                 if not len(left):
@@ -67,14 +68,27 @@ class Staged(ABC):
     def verified_round(
         self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
     ) -> tuple[Tensor, Tensor]:
-        """Return what `attack_round` does, with only those points that the model gets wrong when asked again."""
-        points, broken = self.attack_round(model, x, y, number=number, draws=draws)
-        rows = broken.nonzero().flatten()
-        if len(rows):
-            near = threat_model(self.norm, self.eps).distance(points[rows], x[rows]) <= self.eps + SLACK
-            wrong = predict(model, points[rows]).argmax(dim=1) != y[rows]
-            broken = torch.zeros_like(broken).index_put_((rows,), near & wrong)
+        """Return what `attack_round` does, with only those points that the exact model gets wrong when asked again.
+
+        Examples that a `Quick` model alone got wrong are attacked once more, on the exact model.
+        """
+        points, claimed = self.attack_round(model, x, y, number=number, draws=draws)
+        exact = exact_model(model)
+        broken = self._holding(exact, x, y, points, claimed)
+        lost = (claimed & ~broken).nonzero().flatten()
+        if len(lost) and exact is not model:
+            points[lost], again = self.attack_round(exact, x[lost], y[lost], number=number, draws=draws.again(lost))
+            broken[lost] = self._holding(exact, x[lost], y[lost], points[lost], again)
         return points, broken
+
+    def _holding(self, exact: nn.Module, x: Tensor, y: Tensor, points: Tensor, claimed: Tensor) -> Tensor:
+        """Return True (N,) where a claimed point lies in the ball and the exact model gets it wrong."""
+        rows = claimed.nonzero().flatten()
+        if not len(rows):
+            return torch.zeros_like(claimed)
+        near = threat_model(self.norm, self.eps).distance(points[rows], x[rows]) <= self.eps + SLACK
+        wrong = predict(exact, points[rows]).argmax(dim=1) != y[rows]
+        return torch.zeros_like(claimed).index_put_((rows,), near & wrong)
 
 
 @contextmanager

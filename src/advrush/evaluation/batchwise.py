@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import Attack, Cascade, Outcome
+from advrush.attacks.counting import counting
 from advrush.attacks.ledger import Ledger
+from advrush.attacks.quick import exact_model
 from advrush.config import check
-from advrush.evaluation.counting import counting
 from advrush.evaluation.outcome import AttackOutcome, Evaluation
 from advrush.evaluation.sweep import Sweep
 from advrush.modes import evaluating, frozen
@@ -41,7 +42,8 @@ def measure(
     """Attack a model; return each example's outcome under each attack.
 
     Args:
-        model: maps [0, 1] pixels (N, C, H, W) to logits; its modes, flags and gradients are left as they were.
+        model: maps [0, 1] pixels (N, C, H, W) to logits; its modes, flags and gradients are left as they were. Of a
+            `Quick` one the exact model decides what is right and what broken.
         x: examples (N, C, H, W) in [0, 1].
         y: labels (N,).
         attacks: attack values; each sees the examples that are correct without an attack.
@@ -64,7 +66,7 @@ def measure(
 def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Return True (N,) where the largest logit is the label's."""
     with torch.no_grad():
-        logits: Tensor = model(x)
+        logits: Tensor = exact_model(model)(x)
         return logits.argmax(dim=1) == y
 
 

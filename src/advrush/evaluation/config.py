@@ -39,7 +39,11 @@ class EvaluateConfig:
     sweep_eps: tuple[float, ...] = ()
     """Also measure PGD-20 at each of these radii, such as 0.01 0.02 0.04."""
     dtype: Literal["float32", "float64"] = "float32"
-    """Arithmetic."""
+    """Arithmetic of the network that decides what is broken."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic in which attacks search; what they find counts where the network in `dtype` is wrong too."""
+    compile: bool = False
+    """Compile the passes of the attacks (torch.compile): minutes at the start, quicker afterwards on a GPU."""
 
     def __post_init__(self) -> None:
         check(bool(self.name), "name", self.name, "a word")
@@ -48,4 +52,6 @@ class EvaluateConfig:
         steps, radii = self.sweep_steps, self.sweep_eps
         check(all(step >= 1 for step in steps), "sweep_steps", steps, "whole numbers >= 1, such as 7 20 100")
         check(all(0 < eps < 10 for eps in radii), "sweep_eps", radii, "radii > 0, such as 0.01 0.031")
+        reduced = self.precision != "float32"
+        check(not reduced or self.dtype == "float32", "precision", self.precision, "float32 where dtype is float64")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")

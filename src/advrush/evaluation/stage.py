@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush import parallel
-from advrush.attacks import PGD, Attack, AutoAttack, Duo, parse_attacks, threat_model
+from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, threat_model
 from advrush.data import Dataset
 from advrush.evaluation.batchwise import measure
 from advrush.evaluation.config import EvaluateConfig
@@ -69,6 +69,13 @@ def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
     return tuple(replace(a, **own) if isinstance(a, AutoAttack | Duo) else a for a in attacks)  # type: ignore[arg-type]
 
 
+def searched_on(model: nn.Module, config: EvaluateConfig) -> nn.Module:
+    """Return the model as the attacks see it: in the configuration's precision, compiled where it asks for that."""
+    if config.precision == "float32" and not config.compile:
+        return model
+    return Quick(model, dtype=getattr(torch, config.precision), compile=config.compile)
+
+
 def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:
     """Return the curves that a configuration asks for."""
     (pgd,) = parse_attacks("pgd20", threat_model(config.norm, config.eps), seed=config.seed)
@@ -107,8 +114,8 @@ def _evaluate(
             run.save_state({"epoch": 0, "progress": flags}, state_name)
 
         outcome = measure(
-            model, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress, on_batch=save,
-            sweeps=tuple(sweeps.values()), team=team,
+            searched_on(model, config), x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
+            on_batch=save, sweeps=tuple(sweeps.values()), team=team,
         )  # fmt: skip
         for line in _lines(outcome):
             screen.line(line)
@@ -181,5 +188,6 @@ def _result(config: EvaluateConfig, dataset: Dataset, outcome: Evaluation, model
         "dataset": dataset.name,
         "classes": list(dataset.classes),
         "threat_model": {"norm": config.norm, "eps": config.eps},
+        "precision": {"searched": config.precision, "verified": config.dtype},
         **outcome.to_dict(),
     }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.pgd import PGD
+from advrush.attacks.quick import exact_model
 from advrush.attacks.registry import STEP_FRACTION
 from advrush.config import check
 from advrush.evaluation.outcome import wilson
@@ -70,5 +71,5 @@ def points(kind: Literal["steps", "eps"], places: Sequence[float], flags: Sequen
 
 def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     with torch.no_grad():
-        logits: Tensor = model(x)
+        logits: Tensor = exact_model(model)(x)
         return logits.argmax(dim=1) == y

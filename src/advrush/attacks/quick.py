@@ -1,0 +1,53 @@
+"""A model as attacks search on it, in low precision or compiled, beside the exact one that has the last word."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Quick(nn.Module):
+    """Computes logits in low precision or by a compiled network; `exact_model` of it is the plain network.
+
+    Attacks given such a model search on the quick passes. What they find counts only where the plain network is
+    wrong too, and an example that turns out unbroken is attacked once more on the plain network: so each example
+    counted as broken is broken in full precision.
+    """
+
+    def __init__(self, model: nn.Module, *, dtype: torch.dtype = torch.float32, compile: bool = False) -> None:
+        """Wrap `model`.
+
+        Args:
+            model: maps [0, 1] pixels (N, C, H, W) to logits (N, K).
+            dtype: torch.float32, or the type that autocast computes in: torch.bfloat16 or torch.float16.
+            compile: whether torch.compile makes the passes, forward and backward.
+        """
+        super().__init__()
+        self.exact = _Judge(model)
+        self.network = cast(nn.Module, torch.compile(model)) if compile else model
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, K) in x's type."""
+        with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            logits: Tensor = self.network(x)
+        return logits.to(x.dtype)
+
+
+class _Judge(nn.Module):
+    """The plain network behind a door of its own, so that its passes are counted apart from the quick ones."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Any) -> Tensor:
+        logits: Tensor = self.model(*inputs)
+        return logits
+
+
+def exact_model(model: nn.Module) -> nn.Module:
+    """Return the model that decides whether an example is broken: the plain one behind a `Quick`, else itself."""
+    return model.exact if isinstance(model, Quick) else model

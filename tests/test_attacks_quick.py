@@ -1,0 +1,100 @@
+"""Attacks that search in low precision, or on a compiled network: what counts is the plain network's word."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from advrush import PGD, DataConfig, EvaluateConfig, evaluate
+from advrush.attacks import APGD, AutoAttack, Quick, Square
+from advrush.attacks.cascade import cascade
+from advrush.attacks.counting import counting
+from advrush.errors import ConfigError
+from advrush.evaluation import measure
+from linear_digits import make
+
+
+def problem(count: int = 48) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a trained network and digits that it mostly gets right."""
+    test = DataConfig("digits").load().test
+    return make(), test.images[:count].float() / 255, test.labels[:count]
+
+
+class Boastful(Quick):
+    """Its quick passes get every label wrong: each example seems broken before the attack has moved it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -super().forward(x)
+
+
+def test_what_only_the_quick_network_gets_wrong_does_not_count() -> None:
+    model, x, y = problem()
+    honest = AutoAttack(eps=0.05, version="custom", attacks=("apgd_ce",), order="example").run(model, x, y)
+    fooled = AutoAttack(eps=0.05, version="custom", attacks=("apgd_ce",), order="example").run(Boastful(model), x, y)
+    assert torch.equal(fooled.clean, honest.clean)
+    assert 0 < int(honest.flags.sum()) < int(honest.clean.sum())
+    # Each claim failed, so each example was attacked a second time, on the plain network.
+    assert abs(int(fooled.flags.sum()) - int(honest.flags.sum())) <= 2
+
+
+@pytest.mark.parametrize("attack", [APGD(0.1, steps=10), Square(0.1, queries=60)], ids=lambda a: a.name)
+def test_every_broken_example_is_broken_in_float32(attack: APGD | Square) -> None:
+    model, x, y = problem()
+    x_adv = attack(Quick(model, dtype=torch.bfloat16), x, y)
+    moved = (x_adv != x).flatten(1).any(dim=1)
+    assert moved.any() and float((x_adv - x).abs().max()) <= 0.1 + 1e-6
+    assert (model(x_adv[moved]).argmax(dim=1) != y[moved]).all()
+
+
+def test_second_attempts_do_not_depend_on_batches() -> None:
+    model, x, y = problem()
+
+    def flags(batch_size: int) -> Tensor:
+        short = [APGD(0.05, steps=5), Square(0.05, queries=30)]
+        return cascade(Boastful(model), x, y, attacks=short, batch_size=batch_size, order="example").broken_by
+
+    assert torch.equal(flags(48), flags(7))
+
+
+def test_quick_and_exact_passes_are_counted() -> None:
+    model, x, _ = problem(6)
+    quick = Quick(model, dtype=torch.bfloat16)
+    with counting(quick) as passes:
+        quick(x.requires_grad_()).sum().backward()
+        quick.exact(x.detach())
+    assert (passes.forwards, passes.backwards) == (12, 6)
+
+
+def test_compiled_passes_find_what_plain_ones_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the graph is captured and run, without the minutes that generating code for it takes
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    model, x, y = problem(32)
+    quick = Quick(model, compile=True)
+    attack = APGD(0.1, steps=5)
+    assert torch.equal(attack(quick, x, y), attack(model, x, y))
+
+
+def test_plain_attacks_ask_the_exact_network() -> None:
+    model, x, y = problem()
+    boastful, right = Boastful(model), model(x).argmax(dim=1) == y
+    x, y = x[right], y[right]
+    found = measure(boastful, x, y, attacks=[PGD(eps=0.05)])
+    x_adv = PGD(eps=0.05)(boastful, x, y)
+    assert found.clean.all() and (boastful(x_adv).argmax(dim=1) != y).all()
+    assert torch.equal(found.attacks[0].flags, model(x_adv).argmax(dim=1) == y)
+    assert found.attacks[0].flags.any()
+
+
+def test_the_result_names_both_precisions(tmp_path: Path) -> None:
+    config = EvaluateConfig(data=DataConfig("digits", test_examples=20), attacks=("fgsm",), precision="bfloat16")
+    run = evaluate(make(), config, runs_dir=tmp_path, display=False)
+    assert run.result()["precision"] == {"searched": "bfloat16", "verified": "float32"}
+
+
+def test_low_precision_needs_float32_to_verify() -> None:
+    with pytest.raises(ConfigError, match="precision"):
+        EvaluateConfig(precision="bfloat16", dtype="float64")
