@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import FGSM, PGD, AutoAttack
+from advrush.attacks.counting import counting
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, ConfigError, RunError
 from advrush.evaluation import EvaluateConfig, evaluate, find_target, measure, wilson
-from advrush.evaluation.counting import counting
 from advrush.evaluation.targets import weights_digest
 
 DIGITS = DataConfig(dataset="digits", train_examples=100, test_examples=60)

@@ -23,6 +23,7 @@ from advrush.report.tables import (
     format_count,
     format_eps,
     training_table,
+    transfer_table,
 )
 from advrush.space import PUBLISHED, CellGraph, GraphEdge
 from report_runs import make_evaluation, make_search, make_training
@@ -40,7 +41,9 @@ def test_numbers_for_people() -> None:
         "0.0 s", "59.9 s", "1 min 00 s", "3 min 20 s", "1 h 00 min", "2 h 05 min",
     ]  # fmt: skip
     assert [format_count(n) for n in (None, 812, 35_210, 4_158_046)] == ["–", "812", "35.2 k", "4.16 M"]
-    assert [format_eps(eps) for eps in (8 / 255, 0.031, 0.5, 1 / 255)] == ["8/255", "0.031", "0.5", "1/255"]
+    assert [format_eps(eps) for eps in (8 / 255, 0.031, 0.5, 1 / 255)] == [
+        "8/255 (0.0314)", "0.031 (7.9/255)", "0.5 (127.5/255)", "1/255 (0.0039)",
+    ]  # fmt: skip
 
 
 def test_missing_intervals_are_wilson_s(tmp_path: Path) -> None:
@@ -73,9 +76,9 @@ def test_other_images_or_threats_are_another_table(tmp_path: Path) -> None:
     (runs[2] / "result.json").write_text(json.dumps(result))
     captions = list(by_threat([Record.read(run) for run in runs]))
     assert captions == [
-        "digits, 10 test images, Linf attacks with eps = 0.031",
-        "digits, 20 test images, Linf attacks with eps = 0.031",
-        "digits, 10 test images, L2 attacks with eps = 0.5",
+        "digits, 10 test images, Linf attacks with eps = 0.031 (7.9/255)",
+        "digits, 20 test images, Linf attacks with eps = 0.031 (7.9/255)",
+        "digits, 10 test images, L2 attacks with eps = 0.5 (127.5/255)",
     ]
 
 
@@ -157,3 +160,39 @@ def test_runs_are_listed_by_stage_with_state_and_age(tmp_path: Path) -> None:
     assert "network (ResNet-18)" in lines[3]
     assert "clean 90.00%  robust 30.00%" in lines[3]
     assert "no runs in" in printed(lambda console: list_runs(tmp_path / "nothing", console))
+
+
+def make_transfer(runs: Path) -> Record:
+    """Return a transfer among a training of the report and a weights file."""
+    path = runs / "transfer" / "transfer-0a1b2c3d"
+    path.mkdir(parents=True)
+    (path / "config.toml").write_text('attack = "pgd20"\n')
+    training = make_training(runs)
+    result = {
+        "models": [Record.read(training).label, "weights.safetensors"], "examples": 200, "dataset": "digits",
+        "attack": "pgd20", "threat_model": {"norm": "Linf", "eps": 0.1}, "clean": [0.9, 0.8],
+        "matrix": [[0.4, 0.6], [0.7, 0.35]],
+    }  # fmt: skip
+    (path / "result.json").write_text(json.dumps(result))
+    return Record.read(path)
+
+
+def test_a_transfer_s_rows_are_sources_and_its_diagonal_is_marked(tmp_path: Path) -> None:
+    record = make_transfer(tmp_path)
+    table = transfer_table(record, find_records(tmp_path))
+    assert table.columns[2] == "weights.safetensors" and table.columns[1].startswith("network")
+    assert [[entry.text for entry in row][1:] for row in table.rows] == [
+        ["90.00", "80.00"], ["40.00", "60.00"], ["70.00", "35.00"],
+    ]  # fmt: skip
+    assert [[entry.detail for entry in row][1:] for row in table.rows[1:]] == [["white box", ""], ["", "white box"]]
+    assert "Linf eps = 0.1 (25.5/255)" in table.caption
+    assert "networks 2  attack PGD-20" in printed(lambda console: list_runs(tmp_path, console))
+
+
+def test_what_low_precision_searched_is_said(tmp_path: Path) -> None:
+    run = make_evaluation(tmp_path, model="a", correct={"clean": 9, "pgd20": 3}, examples=10)
+    result = json.loads((run / "result.json").read_text())
+    result["precision"] = {"searched": "bfloat16", "verified": "float32"}
+    (run / "result.json").write_text(json.dumps(result))
+    (caption,) = by_threat([Record.read(run)])
+    assert caption.endswith("searched in bfloat16 and verified in float32")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 PIECE = 32 * 3 * 32 * 32
-"""Pixel values in a pass on a CPU, 32 images of CIFAR-10: so the activations stay in its caches, while small images are
-enough to outweigh the cost of calling. A GPU takes the whole batch."""
+"""Pixel values in a pass on one CPU thread, 32 images of CIFAR-10: so the activations stay in its caches, while small
+images are enough to outweigh the cost of calling. A GPU takes the whole batch."""
 
 Value = Callable[[Tensor, slice], Tensor]
 """From the logits (n, K) of some rows of a batch, and these rows, to one value (n,) for each."""
@@ -17,7 +17,7 @@ Value = Callable[[Tensor, slice], Tensor]
 
 def pieces(x: Tensor) -> list[slice]:
     """Return the rows that go through the model together."""
-    size = max(1, PIECE // max(x[:1].numel(), 1)) if x.device.type == "cpu" else len(x)
+    size = max(1, PIECE * torch.get_num_threads() // max(x[:1].numel(), 1)) if x.device.type == "cpu" else len(x)
     return [slice(start, start + size) for start in range(0, len(x), max(size, 1))]
 
 

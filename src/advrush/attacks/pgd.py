@@ -58,9 +58,13 @@ class _Options(TypedDict):
 
 
 def _in_pieces(model: nn.Module, x: Tensor, y: Tensor, *, start: Tensor, **options: Unpack[_Options]) -> Tensor:
-    """Return what `ascend` does, on a CPU by as many examples at a time as its caches like."""
-    parts = [ascend(model, x[rows], y[rows], start=start[rows], **options) for rows in pieces(x)]
-    return torch.cat(parts) if parts else x.detach()
+    """Return what `ascend` does, on a CPU by as many examples at a time as its caches like, in the layout it likes."""
+    if not len(x):
+        return x.detach()
+    layout = torch.channels_last if x.device.type == "cpu" and x.ndim == 4 else torch.preserve_format
+    inside, begin = x.to(memory_format=layout), start.to(memory_format=layout)
+    parts = [ascend(model, inside[rows], y[rows], start=begin[rows], **options) for rows in pieces(x)]
+    return torch.empty_like(x).copy_(torch.cat(parts))
 
 
 @dataclass(frozen=True)

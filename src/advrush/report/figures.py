@@ -63,15 +63,23 @@ def architecture_curves(rows: Rows) -> Figure:
 
 
 def training_curves(runs: Mapping[str, Rows]) -> Figure:
-    """Draw the training loss (left) and held-out accuracies in percent (right): robust solid, clean dashed."""
+    """Draw the training loss (left) and held-out accuracies in percent (right): robust solid, clean dashed.
+
+    A ring marks the epoch of the highest robust accuracy, whose weights are kept; what falls after it is overfitting.
+    """
     figure, (left, right) = new_figure(2)
     for index, (label, rows) in enumerate(runs.items()):
         color = series_color(index)
         left.plot(*xy(rows, "loss_train"), color=color, label=label, **_dots(rows))
         right.plot(*xy(rows, "clean_acc_val", scale=100), color=color, linestyle=(0, (3, 2)), **_dots(rows))
-        right.plot(*xy(rows, "robust_acc_val", scale=100), color=color, **_dots(rows))
+        epochs, robust = xy(rows, "robust_acc_val", scale=100)
+        right.plot(epochs, robust, color=color, **_dots(rows))
+        if robust:
+            best = max(range(len(robust)), key=robust.__getitem__)
+            right.plot(epochs[best], robust[best], "o", markersize=8, markerfacecolor="none", markeredgecolor=color)
     right.plot([], [], color=INK, linestyle=(0, (3, 2)), label="clean")
     right.plot([], [], color=INK, label="robust")
+    right.plot([], [], "o", markersize=8, markerfacecolor="none", markeredgecolor=INK, label="best, kept")
     left.set_ylabel("training loss")
     right.set_ylabel("held-out accuracy, %")
     for axis in (left, right):
@@ -133,7 +141,10 @@ def sweep_curves(models: Mapping[str, Sequence[Mapping[str, Any]]], kind: str) -
 
 def attack_label(name: str) -> str:
     """Return an attack's name for people: `pgd20` is "PGD-20"."""
-    known = {"clean": "clean", "worst case": "worst case", "autoattack": "AutoAttack", "square": "Square"}
+    known = {
+        "clean": "clean", "worst case": "worst case", "autoattack": "AutoAttack", "square": "Square",
+        "apgd_duo": "APGD-CE + APGD-T (not AutoAttack)",
+    }  # fmt: skip
     if name in known:
         return known[name]
     letters = name.rstrip("0123456789")

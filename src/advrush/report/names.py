@@ -76,6 +76,12 @@ def _name(record: Record, records: Sequence[Record]) -> str:
     return record.name
 
 
+def label_name(label: str, records: Sequence[Record]) -> str:
+    """Return the name of the network that an evaluation or a transfer calls `label`."""
+    training = next((record for record in records if record.label == label), None)
+    return _name(training, records) if training else label
+
+
 def trained_by(evaluation: Record, records: Sequence[Record]) -> Record | None:
     """Return the training whose network was evaluated: among the report's runs, else beside the evaluation."""
     model = str((evaluation.result or evaluation.config).get("model", ""))

@@ -34,6 +34,7 @@ from advrush.report.tables import (
     cost_table,
     percent,
     training_table,
+    transfer_table,
     waterfall_tables,
 )
 
@@ -68,6 +69,8 @@ def compose(records: Sequence[Record], render: Render) -> list[Section]:
         sections.append(Section("training", "Training", training_body(trainings, records, render)))
     if evaluated:
         sections.append(Section("robustness", "Robustness", robustness_body(evaluated, records, render)))
+    if transfers := [record for record in stages.get("transfer", ()) if record.result]:
+        sections.append(Section("transfer", "Transfer", transfer_body(transfers, records, render)))
     if pictured := [record for record in evaluated if (record.path / "examples.safetensors").is_file()]:
         sections.append(Section("examples", "Adversarial examples", examples_body(pictured, records, render)))
     sections.append(Section("runs", "Configurations and environment", runs_body(records, render)))
@@ -148,6 +151,11 @@ def robustness_body(evaluations: Sequence[Record], records: Sequence[Record], re
         "robustness.html.j2", groups=groups, costs=cost_table(evaluations, records),
         sweeps=_sweeps(evaluations, records), waterfalls=waterfall_tables(evaluations, records),
     )  # fmt: skip
+
+
+def transfer_body(transfers: Sequence[Record], records: Sequence[Record], render: Render) -> Markup:
+    """Return the matrices of examples made on one network and tried on another."""
+    return render("transfer.html.j2", matrices=[transfer_table(record, records) for record in transfers])
 
 
 def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from advrush.evaluation.outcome import wilson
 from advrush.report.figures import attack_label
-from advrush.report.names import model_names, trained_by
+from advrush.report.names import label_name, model_names, trained_by
 from advrush.report.records import Record
 
 WORST = "worst case"
@@ -77,6 +77,9 @@ def by_threat(evaluations: Sequence[Record]) -> dict[str, list[Record]]:
                 f"{record.result['dataset']}, {record.result['examples']:,} test images, "
                 f"{threat['norm']} attacks with eps = {format_eps(threat['eps'])}"
             )
+            precision = record.result.get("precision", {})
+            if precision.get("searched", "float32") != "float32":
+                caption += f", searched in {precision['searched']} and verified in {precision['verified']}"
             groups.setdefault(caption, []).append(record)
     return groups
 
@@ -149,6 +152,22 @@ def waterfall_tables(evaluations: Sequence[Record], records: Sequence[Record]) -
     return tables
 
 
+def transfer_table(transfer: Record, records: Sequence[Record]) -> Table:
+    """Return a transfer matrix in percent: row = source of the examples, column = attacked network."""
+    result = transfer.result or {}
+    names = [label_name(label, records) for label in result["models"]]
+    threat = result["threat_model"]
+    caption = (
+        f"Transfer: accuracy in percent under {attack_label(result['attack'])} examples made on another network, "
+        f"{result['dataset']}, {result['examples']:,} test images, {threat['norm']} eps = {format_eps(threat['eps'])}"
+    )
+    rows = [(Entry("no attack"), *(Entry(percent(value)) for value in result["clean"]))]
+    for source, row in enumerate(result["matrix"]):
+        cells = (Entry(percent(v), "white box" if target == source else "") for target, v in enumerate(row))
+        rows.append((Entry(names[source]), *cells))
+    return Table(caption, ("source of the examples", *names), tuple(rows))
+
+
 def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Table:
     """Return the trainings: objective, parameters, epochs, held-out accuracies of the kept checkpoint, time."""
     names = model_names(trainings, records)
@@ -162,12 +181,14 @@ def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Ta
                 Entry(names[record.path]), Entry(str(record.config.get("objective", "–"))),
                 Entry(format_count(result.get("parameters"))), Entry(epochs),
                 Entry(_epoch(result.get("best_epoch"))), Entry(percent(result.get("clean_acc_val"))),
-                Entry(percent(result.get("robust_acc_val"))), Entry(duration(record.seconds)),
+                Entry(percent(result.get("robust_acc_val"))), Entry(percent(result.get("robust_overfitting"))),
+                Entry(duration(record.seconds)),
             )
         )  # fmt: skip
-    columns = ("network", "objective", "parameters", "epochs", "best epoch", "clean", "robust", "time")
+    columns = ("network", "objective", "parameters", "epochs", "best epoch", "clean", "robust", "lost since", "time")
     return Table(
-        "Trainings; accuracies in percent of the best epoch, on images held out of the training set",
+        "Trainings; accuracies in percent of the best epoch, on images held out of the training set, and the robust "
+        "accuracy that the last epoch has lost since (robust overfitting)",
         columns,
         tuple(rows),
     )
@@ -197,9 +218,10 @@ def format_whole(count: int | None) -> str:
 
 
 def format_eps(eps: float) -> str:
-    """Return eps as 8/255 where it is a whole number of gray levels, else as it is."""
+    """Return eps in pixel units and in gray levels, 0.031 (7.9/255): papers give it in either."""
     levels = eps * 255
-    return f"{round(levels)}/255" if levels >= 1 and abs(levels - round(levels)) < 1e-3 else f"{eps:g}"
+    whole = levels >= 1 and abs(levels - round(levels)) < 1e-3
+    return f"{round(levels)}/255 ({eps:.4f})" if whole else f"{eps:g} ({levels:.1f}/255)"
 
 
 def duration(seconds: float) -> str:

@@ -123,6 +123,10 @@ def numbers(record: Record) -> Mapping[str, str]:
     if record.stage == "evaluate":
         values = accuracies(record.result) if record.result else {}
         return {attack_label(name): f"{percent(acc)}%" for name, (acc, _, _) in values.items()}
+    if record.stage == "transfer":
+        return {"networks": str(len(last["models"])), "attack": attack_label(last["attack"])} if record.result else {}
+    if record.stage == "examples":
+        return {"attack": attack_label(str(record.config.get("attack")))}
     shown = {"clean": last.get("clean_acc_val"), "robust": last.get("robust_acc_val")}
     found_text = {name: f"{percent(value)}%" for name, value in shown.items() if value is not None}
     return {"parameters": format_count(last.get("parameters")), **found_text}
