@@ -122,3 +122,8 @@ def test_search_train_evaluate_show_runs_in_a_row(tmp_path: Path) -> None:
     assert all(run.name.split("-")[-1] in listed.stdout for run in (search_run, train_run))
     shown = advrush("show", str(search_run), cwd=tmp_path)
     assert "Normal cell" in shown.stdout
+
+    whole = advrush("report", "runs", "--out", "all.html", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    page = (tmp_path / "all.html").read_text(encoding="utf-8")
+    assert all(heading in page for heading in (">Search<", ">Training<", ">Robustness<"))

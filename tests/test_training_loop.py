@@ -134,7 +134,7 @@ def kill_and_resume(name: str, where: Path, delays: list[float]) -> Run:
 
 def test_killed_at_random_moments_it_ends_like_one_left_alone(tmp_path: Path) -> None:
     undisturbed = quiet(EVERYTHING, tmp_path / "alone")
-    delays = [random.Random(seed).uniform(0.1, 0.8) for seed in range(2)]
+    delays = [random.Random(seed).uniform(0.1, 0.8) for seed in range(5)]
     resumed = kill_and_resume("EVERYTHING", tmp_path / "killed", delays)
     assert timeless(resumed) == timeless(undisturbed)
     assert same_weights(resumed, undisturbed)

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         Console(stderr=True).print(
-            "\ninterrupted: nothing that was finished is lost; the same command goes on from there"
+            "\ninterrupted: nothing that was finished is lost; the same command goes on from there", soft_wrap=True
         )
         return 130
 

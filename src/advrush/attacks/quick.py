@@ -1,4 +1,4 @@
-"""A model as attacks search on it, in low precision or compiled, beside the exact one that has the last word."""
+"""A model as attacks search on it, in a quicker form, beside the exact one that has the last word."""
 
 from __future__ import annotations
 
@@ -9,30 +9,40 @@ from torch import Tensor, nn
 
 
 class Quick(nn.Module):
-    """Computes logits in low precision or by a compiled network; `exact_model` of it is the plain network.
+    """Computes logits in another layout, in low precision or compiled; `exact_model` of it is the plain network.
 
     Attacks given such a model search on the quick passes. What they find counts only where the plain network is
     wrong too, and an example that turns out unbroken is attacked once more on the plain network: so each example
     counted as broken is broken in full precision.
     """
 
-    def __init__(self, model: nn.Module, *, dtype: torch.dtype = torch.float32, compile: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        dtype: torch.dtype = torch.float32,
+        compile: bool = False,
+        channels_last: bool = False,
+    ) -> None:
         """Wrap `model`.
 
         Args:
             model: maps [0, 1] pixels (N, C, H, W) to logits (N, K).
             dtype: torch.float32, or the type that autocast computes in: torch.bfloat16 or torch.float16.
             compile: whether torch.compile makes the passes, forward and backward.
+            channels_last: whether images pass in the channels_last layout, the quicker one for convolutions; logits
+                then differ by rounding.
         """
         super().__init__()
         self.exact = _Judge(model)
         self.network = cast(nn.Module, torch.compile(model)) if compile else model
         self.dtype = dtype
+        self.layout = torch.channels_last if channels_last else torch.preserve_format
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, K) in x's type."""
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            logits: Tensor = self.network(x)
+            logits: Tensor = self.network(x.to(memory_format=self.layout))
         return logits.to(x.dtype)
 
 

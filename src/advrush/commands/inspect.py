@@ -29,15 +29,22 @@ def runs(arguments: list[str]) -> None:
 
 
 def report(arguments: list[str]) -> None:
-    """Write one page of several runs."""
+    """Write one page of several runs, or of a folder of runs."""
     words, rest = take_positionals(arguments)
     out = Path("report.html")
     if rest[:1] == ["--out"] and len(rest) == 2:
         out, rest = Path(rest[1]), []
     if not words or rest:
         raise ConfigError(
-            "report: expected run directories and perhaps `--out FILE`, as in `advrush report runs/search/*`"
+            "report: expected run directories or a folder of runs, and perhaps `--out FILE`: `advrush report runs`"
         )
-    paths = [Run.at(Path(word)).path for word in words]
+    paths = [path for word in words for path in _runs_in(Path(word))]
     page = reports.write_report(out, title="advrush", runs=paths)
     Console(highlight=False, soft_wrap=True).print(f"report  {page}")
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Return a run directory itself, or the runs in a folder of runs; RunError where there are none."""
+    if not (folder / "config.toml").is_file() and (records := reports.find_records(folder)):
+        return [record.path for record in records]
+    return [Run.at(folder).path]

@@ -33,11 +33,12 @@ def transfer(arguments: list[str]) -> None:
     )
     result = run.result()
     console = Console(highlight=False)
-    table = Table(box=None, title=f"accuracy in percent under {result['attack']} examples of another network")
+    table = Table(box=None)
     for column in ("source", *(f"[{number}]" for number in range(1, len(targets) + 1))):
         table.add_column(column, justify="left" if column == "source" else "right")
     table.add_row("clean", *(f"{100 * value:.2f}" for value in result["clean"]))
     for number, (label, row) in enumerate(zip(result["models"], result["matrix"], strict=True), start=1):
         table.add_row(f"[{number}] {label}", *(f"{100 * value:.2f}" for value in row))
+    console.print(f"accuracy in percent of network [n] under {result['attack']} examples of the row's", markup=False)
     console.print(table)
     console.print(f"run     {run.path}", soft_wrap=True)

@@ -44,6 +44,9 @@ class EvaluateConfig:
     """Arithmetic in which attacks search; what they find counts where the network in `dtype` is wrong too."""
     compile: bool = False
     """Compile the passes of the attacks (torch.compile): minutes at the start, quicker afterwards on a GPU."""
+    channels_last: bool = True
+    """Pass the attacks' images in this layout, which convolutions like; not with order batch, whose outcomes are
+    held to the published implementation's to the last bit."""
 
     def __post_init__(self) -> None:
         check(bool(self.name), "name", self.name, "a word")

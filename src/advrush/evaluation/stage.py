@@ -70,10 +70,12 @@ def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
 
 
 def searched_on(model: nn.Module, config: EvaluateConfig) -> nn.Module:
-    """Return the model as the attacks see it: in the configuration's precision, compiled where it asks for that."""
-    if config.precision == "float32" and not config.compile:
+    """Return the model as the attacks see it: in the configuration's precision and layout, compiled if it says so."""
+    channels_last = config.channels_last and config.order == "example" and config.dtype == "float32"
+    if config.precision == "float32" and not (config.compile or channels_last):
         return model
-    return Quick(model, dtype=getattr(torch, config.precision), compile=config.compile)
+    dtype = getattr(torch, config.precision)
+    return Quick(model, dtype=dtype, compile=config.compile, channels_last=channels_last)
 
 
 def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:
