@@ -51,6 +51,22 @@ def compare(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, eps: float
     }
 
 
+def table(rows: list[dict[str, object]]) -> str:
+    """Return the rows in Markdown: a line for each network and radius, left correct and differing for each attack."""
+    names = [*ATTACKS, "standard"]
+    lines = [
+        f"| network | eps | examples | clean | {' | '.join(names)} |",
+        f"|---|---:|---:|---:|{'---:|' * len(names)}",
+    ]
+    found = {(row["network"], row["eps"], row["examples"], row["attack"]): row for row in rows}
+    for network, eps, examples in dict.fromkeys(key[:3] for key in found):
+        own = [found.get((network, eps, examples, name)) for name in names]
+        clean = next(row["clean"] for row in own if row)
+        cells = (f"{row['ours_robust']}, {len(row['differing'])}" if row else "–" for row in own)  # type: ignore[arg-type]
+        lines.append(f"| {network} | {eps:.4g} | {examples} | {clean} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="+", help="RUN, weights file or python:MODULE:FACTORY")
@@ -76,6 +92,7 @@ def main() -> None:
                 rows.append({"network": network, "eps": eps, "attack": name, "examples": args.examples, **found})
                 print(rows[-1], flush=True)
                 args.out.write_text(json.dumps({"hardware": hardware(), "rows": rows}, indent=1) + "\n")
+    print(table(rows))
 
 
 if __name__ == "__main__":

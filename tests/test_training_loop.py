@@ -46,6 +46,7 @@ import torch
 sys.path.insert(0, sys.argv[2])
 import test_training_loop as tests
 torch.set_num_threads(1)
+print("begun", flush=True)
 tests.train(getattr(tests, sys.argv[3]), runs_dir=Path(sys.argv[1]), device="cpu", display=False)
 """
 
@@ -115,18 +116,16 @@ def test_finished_run_is_a_cache_hit(undisturbed: Run) -> None:
 
 
 def kill_and_resume(name: str, where: Path, delays: list[float]) -> Run:
-    """Start the training named in this module, kill it after each delay in turn, then let it end."""
+    """Start the training named in this module, kill it so many seconds into it each time, then let it end."""
     arguments = [sys.executable, "-c", ONE_PROCESS, str(where), str(Path(__file__).parent), name]
+    codes = []
     for delay in delays:
-        process = subprocess.Popen(arguments)
-        path = next(iter((where / "train").glob("*")), None)
-        deadline = time.monotonic() + 60
-        while path is None and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.02)
-            path = next(iter((where / "train").glob("*")), None)
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None and process.stdout.readline() == "begun\n"
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            codes.append(process.wait())
+    assert codes[0] == -signal.SIGKILL  # the later ones may come too late
     subprocess.run(arguments, check=True)
     (path,) = (where / "train").glob("*")
     return Run.at(path)
@@ -134,7 +133,8 @@ def kill_and_resume(name: str, where: Path, delays: list[float]) -> Run:
 
 def test_killed_at_random_moments_it_ends_like_one_left_alone(tmp_path: Path) -> None:
     undisturbed = quiet(EVERYTHING, tmp_path / "alone")
-    delays = [random.Random(seed).uniform(0.1, 0.8) for seed in range(5)]
+    whole = sum(row["seconds"] for row in undisturbed.metrics())
+    delays = [random.Random(seed).uniform(0.1, 0.7) * whole for seed in range(5)]
     resumed = kill_and_resume("EVERYTHING", tmp_path / "killed", delays)
     assert timeless(resumed) == timeless(undisturbed)
     assert same_weights(resumed, undisturbed)
