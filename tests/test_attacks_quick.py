@@ -89,6 +89,29 @@ def test_plain_attacks_ask_the_exact_network() -> None:
     assert found.attacks[0].flags.any()
 
 
+class Viewing(nn.Module):
+    """Flattens with `view`, as much published code does, which channels_last activations refuse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4 * 6 * 6, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.linear(self.convolution(x).view(len(x), -1))
+        return z
+
+
+def test_models_that_take_the_plain_layout_alone_get_it() -> None:
+    torch.manual_seed(0)
+    model, x, y = Viewing(), torch.rand(6, 3, 8, 8), torch.randint(10, (6,))
+    with pytest.raises(RuntimeError, match="view"):
+        model(x.to(memory_format=torch.channels_last))
+    assert torch.equal(Quick(model, channels_last=True)(x), model(x))
+    assert float((PGD(eps=0.05)(model, x, y) - x).abs().max()) > 0.04
+    with pytest.raises(RuntimeError, match="shape"):
+        PGD(eps=0.05)(model, torch.rand(6, 3, 9, 9), y)
+
+
 def test_the_result_names_both_precisions(tmp_path: Path) -> None:
     config = EvaluateConfig(data=DataConfig("digits", test_examples=20), attacks=("fgsm",), precision="bfloat16")
     run = evaluate(make(), config, runs_dir=tmp_path, display=False)

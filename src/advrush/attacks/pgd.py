@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from advrush.attacks.attack import seeded
 from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes import pieces
-from advrush.attacks.quick import exact_model
+from advrush.attacks.quick import exact_model, in_layout
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 from advrush.modes import evaluating, frozen
@@ -59,12 +59,14 @@ class _Options(TypedDict):
 
 def _in_pieces(model: nn.Module, x: Tensor, y: Tensor, *, start: Tensor, **options: Unpack[_Options]) -> Tensor:
     """Return what `ascend` does, on a CPU by as many examples at a time as its caches like, in the layout it likes."""
+
+    def in_parts(x: Tensor, start: Tensor) -> Tensor:
+        return torch.cat([ascend(model, x[rows], y[rows], start=start[rows], **options) for rows in pieces(x)])
+
     if not len(x):
         return x.detach()
     layout = torch.channels_last if x.device.type == "cpu" and x.ndim == 4 else torch.preserve_format
-    inside, begin = x.to(memory_format=layout), start.to(memory_format=layout)
-    parts = [ascend(model, inside[rows], y[rows], start=begin[rows], **options) for rows in pieces(x)]
-    return torch.empty_like(x).copy_(torch.cat(parts))
+    return torch.empty_like(x).copy_(in_layout(layout, in_parts, x, start))
 
 
 @dataclass(frozen=True)

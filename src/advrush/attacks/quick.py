@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -42,8 +43,30 @@ class Quick(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, K) in x's type."""
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            logits: Tensor = self.network(x.to(memory_format=self.layout))
+            logits: Tensor = in_layout(self.layout, self.network, x, otherwise=self._keep_plain)
         return logits.to(x.dtype)
+
+    def _keep_plain(self) -> None:
+        self.layout = torch.preserve_format
+
+
+def in_layout(
+    layout: torch.memory_format,
+    function: Callable[..., Tensor],
+    *images: Tensor,
+    otherwise: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Return the function of images (N, C, H, W) in a layout; where it cannot be had, in their own, after `otherwise`.
+
+    A model that flattens with `view` takes no other layout than the plain one, and says so with a RuntimeError.
+    """
+    try:
+        return function(*(each.to(memory_format=layout) for each in images))
+    except RuntimeError:
+        if layout is torch.preserve_format:
+            raise
+    otherwise()
+    return function(*images)
 
 
 class _Judge(nn.Module):
