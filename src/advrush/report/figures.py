@@ -94,6 +94,7 @@ def accuracy_bars(models: Mapping[str, Mapping[str, tuple[float, float, float]]]
     `models` gives, by model and by attack ("clean" too), the accuracy and its interval, all fractions.
     """
     attacks = list(dict.fromkeys(attack for row in models.values() for attack in row))
+    attacks.sort(key=lambda attack: attack == "worst case")
     figure, (axis,) = new_figure(height=3.1)
     width = 0.8 / len(models)
     for index, (model, row) in enumerate(models.items()):

@@ -16,6 +16,9 @@ from matplotlib.figure import Figure
 from advrush.report.palette import SERIES
 from advrush.report.svg import subscripts
 
+LETTERS = 130
+"""Letters of a legend that stand beside each other in a figure's width; a line of color takes six."""
+
 INK, LINE = "#1f2329", "#c9ced6"
 """Text and grid; in an SVG of `to_svg` they become the page's."""
 
@@ -58,7 +61,8 @@ def legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     if found:
-        columns = min(len(found), 4)
+        longest = max(len(label) for label in found)
+        columns = max(1, min(len(found), 4, LETTERS // (longest + 6)))
         figure.legend(
             list(found.values()),
             list(found),
