@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,20 +12,25 @@ PIECE = 32 * 3 * 32 * 32
 """Pixel values in a pass on one CPU thread, 32 images of CIFAR-10: so the activations stay in its caches, while small
 images are enough to outweigh the cost of calling. A GPU takes the whole batch."""
 
+FORWARD_ALONE = 4
+"""Passes without a graph keep no activations: so many times as many examples go together."""
+
 Value = Callable[[Tensor, slice], Tensor]
 """From the logits (n, K) of some rows of a batch, and these rows, to one value (n,) for each."""
 
 
-def pieces(x: Tensor) -> list[slice]:
-    """Return the rows that go through the model together."""
-    size = max(1, PIECE * torch.get_num_threads() // max(x[:1].numel(), 1)) if x.device.type == "cpu" else len(x)
-    return [slice(start, start + size) for start in range(0, len(x), max(size, 1))]
+def pieces(x: Tensor, times: int = 1) -> list[slice]:
+    """Return the rows that go through the model together: parts of like size, near `times` `PIECE` on a CPU."""
+    fitting = times * PIECE * torch.get_num_threads() / max(x[:1].numel(), 1)
+    count = max(1, min(len(x), round(len(x) / fitting))) if x.device.type == "cpu" else 1
+    ends = [len(x) * number // count for number in range(count + 1)]
+    return [slice(start, end) for start, end in pairwise(ends) if end > start]
 
 
 def predict(model: nn.Module, x: Tensor) -> Tensor:
     """Return the logits (N, K), without a graph."""
     with torch.no_grad():
-        return torch.cat([model(x[rows]) for rows in pieces(x)])
+        return torch.cat([model(x[rows]) for rows in pieces(x, FORWARD_ALONE)])
 
 
 def gradient(model: nn.Module, x: Tensor, value: Value) -> tuple[Tensor, Tensor, Tensor]:
