@@ -71,16 +71,16 @@ def peak_memory() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
 
 
-def in_process(side: str, phase: str, args: argparse.Namespace, **other: object) -> dict[str, float]:
+def in_process(who: str, phase: str, args: argparse.Namespace, **other: object) -> dict[str, float]:
     """Run `measure` in a process of its own."""
-    options = {**vars(args), "measure": f"{side}:{phase}", **other}
+    options = {**vars(args), "measure": f"{who}:{phase}", **other}
     named = [f"--{k.replace('_', '-')}={v}" for k, v in options.items() if not isinstance(v, bool) and v is not None]
     answer = subprocess.run([sys.executable, __file__, *named], check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     numbers = "  ".join(
         f"{key} {value:8.3f}" if isinstance(value, float) else f"{key} {value}" for key, value in result.items()
     )
-    print(f"{side:24s} {phase:12s} {numbers}", flush=True)
+    print(f"{who:24s} {phase:12s} {numbers}", flush=True)
     return result
 
 
@@ -166,7 +166,8 @@ def ratios(times: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
 def sweep(args: argparse.Namespace) -> dict[str, object]:
     """Time the program's step along each axis and fit time ~ size ** exponent."""
     report: dict[str, object] = {}
-    for name, sizes in (("batch", (8, 16, 32, 64)), ("channels", (8, 16, 32)), ("side", (16, 32, 64))):
+    axes = {"batch": (8, 16, 32, 64), "channels": (8, 16, 32), "side": (16, 32, 64)}
+    for name, sizes in axes.items():
         for phase in ("warmup", "regularized"):
             with tempfile.TemporaryDirectory() as folder:
                 rows = [
