@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict, Unpack
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from advrush.attacks.attack import seeded
 from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes import pieces
-from advrush.attacks.quick import exact_model, in_layout
+from advrush.attacks.quick import correct, in_layout
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 from advrush.modes import evaluating, frozen
@@ -155,8 +155,7 @@ class PGD:
         with evaluating(model), frozen(model):
             x_adv = self._once(model, x, y, self._begin(x, source) if start is None else start)
             for _ in range(self.restarts - 1):
-                with torch.no_grad():
-                    broken = exact_model(model)(x_adv).argmax(dim=1) != y
+                broken = ~correct(model, x_adv, y)
                 x_adv = torch.where(per_example(broken, x), x_adv, self._once(model, x, y, self._begin(x, source)))
         return x_adv
 
@@ -166,14 +165,11 @@ class PGD:
         Each is what the attack with so many steps, and the same seed and otherwise the same fields, returns.
         Of restarts only the first is made.
         """
-        done, x_adv, threat = 0, self._begin(x, seeded(self.seed)), threat_model(self.norm, self.eps)
+        done, x_adv = 0, self._begin(x, seeded(self.seed))
         for count in counts:
             check(count > done, "counts", tuple(counts), "ascending numbers of steps, at least 1")
             with evaluating(model), frozen(model):
-                x_adv = _in_pieces(
-                    model, x, y, start=x_adv, steps=count - done, step_size=self.step_size, threat=threat,
-                    loss=LOSSES[self.loss],
-                )  # fmt: skip
+                x_adv = replace(self, steps=count - done)._once(model, x, y, x_adv)
             done = count
             yield x_adv
 

@@ -84,3 +84,10 @@ class _Judge(nn.Module):
 def exact_model(model: nn.Module) -> nn.Module:
     """Return the model that decides whether an example is broken: the plain one behind a `Quick`, else itself."""
     return model.exact if isinstance(model, Quick) else model
+
+
+def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Return True (N,) where the largest logit of the exact model is the label's."""
+    with torch.no_grad():
+        logits: Tensor = exact_model(model)(x)
+        return logits.argmax(dim=1) == y

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advrush.attacks import Attack, Cascade, Outcome
 from advrush.attacks.counting import counting
 from advrush.attacks.ledger import Ledger
-from advrush.attacks.quick import exact_model
+from advrush.attacks.quick import correct
 from advrush.config import check
 from advrush.evaluation.outcome import AttackOutcome, Evaluation
 from advrush.evaluation.sweep import Sweep
@@ -61,13 +61,6 @@ def measure(
         outcomes = [work.ensemble(a) if isinstance(a, Cascade) else work.attack(a, clean) for a in attacks]
         curves = {name: flags for sweep in sweeps for name, flags in work.sweep(sweep, clean).items()}
     return Evaluation(clean.cpu(), outcomes, curves)
-
-
-def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Return True (N,) where the largest logit is the label's."""
-    with torch.no_grad():
-        logits: Tensor = exact_model(model)(x)
-        return logits.argmax(dim=1) == y
 
 
 @dataclass

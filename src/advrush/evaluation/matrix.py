@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
+from advrush.attacks.quick import correct
 from advrush.config import check
 from advrush.data import DataConfig
-from advrush.evaluation.batchwise import correct, seeded_batches
+from advrush.evaluation.batchwise import seeded_batches
 from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
 from advrush.progress import Display

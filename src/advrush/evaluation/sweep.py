@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.pgd import PGD
-from advrush.attacks.quick import exact_model
+from advrush.attacks.quick import correct
 from advrush.attacks.registry import STEP_FRACTION
 from advrush.config import check
 from advrush.evaluation.outcome import wilson
@@ -36,7 +36,7 @@ class StepSweep:
     def flags(self, model: nn.Module, x: Tensor, y: Tensor, seed: int) -> Tensor:
         """Return True (counts, N) where the model is right about an example after so many steps."""
         attack = replace(self.attack, seed=seed)
-        return torch.stack([_right(model, points, y) for points in attack.iterates(model, x, y, self.counts)])
+        return torch.stack([correct(model, points, y) for points in attack.iterates(model, x, y, self.counts)])
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class RadiusSweep:
     def flags(self, model: nn.Module, x: Tensor, y: Tensor, seed: int) -> Tensor:
         """Return True (radii, N) where the model is right about an example attacked within the radius."""
         attacks = [replace(self.attack, eps=e, step_size=e / STEP_FRACTION, seed=seed) for e in self.radii]
-        return torch.stack([_right(model, attack(model, x, y), y) for attack in attacks])
+        return torch.stack([correct(model, attack(model, x, y), y) for attack in attacks])
 
 
 Sweep = StepSweep | RadiusSweep
@@ -67,9 +67,3 @@ def points(kind: Literal["steps", "eps"], places: Sequence[float], flags: Sequen
         correct, total = int(flag.sum()), len(flag)
         rows.append({kind: place, "robust_acc": correct / total, "interval": list(wilson(correct, total))})
     return rows
-
-
-def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    with torch.no_grad():
-        logits: Tensor = exact_model(model)(x)
-        return logits.argmax(dim=1) == y
