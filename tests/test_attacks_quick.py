@@ -112,6 +112,112 @@ def test_models_that_take_the_plain_layout_alone_get_it() -> None:
         PGD(eps=0.05)(model, torch.rand(6, 3, 9, 9), y)
 
 
+def trained(model: nn.Module) -> nn.Module:
+    """Return the model in eval mode, after some batches have moved its statistics."""
+    torch.manual_seed(2)
+    for _ in range(3):
+        model(torch.rand(32, 3, 9, 9) * 2 + 0.3)
+    return model.eval()
+
+
+def normed(extra: nn.Module | None = None) -> nn.Module:
+    """Return a network in eval mode, batch norms behind and before convolutions."""
+    torch.manual_seed(1)
+    body = [nn.BatchNorm2d(3), nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2)]
+    tail = [nn.BatchNorm2d(8, affine=False), nn.ReLU(), nn.Flatten(), nn.Linear(72, 10)]
+    return trained(nn.Sequential(*body, *([extra] if extra is not None else []), *tail))
+
+
+def test_folded_norms_change_logits_by_rounding_alone() -> None:
+    model, x = normed().double(), torch.rand(7, 3, 9, 9, dtype=torch.float64, requires_grad=True)
+    quick = Quick(model, fold=True)
+    logits = quick(x)
+    assert isinstance(quick.folded, nn.Module)
+    kept = [name for name, module in quick.folded.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert kept == ["0"], "only the norm that no convolution feeds is left"
+    torch.testing.assert_close(logits, model(x), rtol=1e-12, atol=1e-12)
+    (slope,) = torch.autograd.grad(logits.square().sum(), x)
+    torch.testing.assert_close(slope, torch.autograd.grad(model(x).square().sum(), x)[0], rtol=1e-10, atol=1e-10)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in model.children()) == 3, "the model itself is left alone"
+
+
+class Both(nn.Module):
+    """Takes the convolution's output twice: with its norm and without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm, self.linear = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.convolution(x)
+        logits: Tensor = self.linear((z + self.norm(z)).mean(dim=(2, 3)))
+        return logits
+
+
+class Shared(nn.Module):
+    """Uses one convolution twice, each time with another norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norms = nn.Conv2d(3, 3, 3, padding=1), nn.ModuleList([nn.BatchNorm2d(3) for _ in "ab"])
+        self.linear = nn.Linear(3, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for norm in self.norms:
+            x = norm(self.convolution(x))
+        logits: Tensor = self.linear(x.mean(dim=(2, 3)))
+        return logits
+
+
+class Noise(nn.Module):
+    """Adds noise in eval mode too, as randomized defences do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.1 * torch.rand(1)
+
+
+class Choosy(nn.Module):
+    """Looks at its input before it decides what to do, which no tracing can follow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if float(x.detach().sum()) > 0 else -x
+
+
+def test_a_convolution_used_twice_is_folded_with_each_of_its_norms() -> None:
+    model, x = trained(Shared()), torch.rand(5, 3, 9, 9)
+    quick = Quick(model, fold=True)
+    torch.testing.assert_close(quick(x), model(x), rtol=1e-5, atol=1e-5)
+    assert quick.folded is not None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [trained(Both()), normed(Noise()), normed(Choosy()), make()],
+    ids=["output taken twice", "random", "looks at its input", "no norm"],
+)
+def test_models_that_cannot_be_folded_are_left_as_they_are(model: nn.Module) -> None:
+    side = 8 if isinstance(next(iter(model.children())), nn.Flatten) else 9
+    x = torch.rand(5, 1 if side == 8 else 3, side, side)
+    quick, state = Quick(model, fold=True), torch.get_rng_state()
+    torch.manual_seed(3)
+    mine = quick(x)
+    torch.manual_seed(3)
+    assert torch.equal(mine, model(x))
+    assert quick.folded is None
+    torch.set_rng_state(state)
+
+
+def test_nothing_is_folded_while_the_model_trains() -> None:
+    model, x = normed().train(), torch.rand(6, 3, 9, 9)
+    quick = Quick(model, fold=True)
+    quick(x)
+    assert quick.folded is None
+    model.eval()
+    quick(x)
+    assert quick.folded is not None
+    torch.testing.assert_close(quick(x), model(x), rtol=1e-5, atol=1e-5)
+
+
 def test_the_result_names_both_precisions(tmp_path: Path) -> None:
     config = EvaluateConfig(data=DataConfig("digits", test_examples=20), attacks=("fgsm",), precision="bfloat16")
     run = evaluate(make(), config, runs_dir=tmp_path, display=False)

@@ -8,9 +8,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from advrush.attacks.folding import folded
+
+PROBES = 16
+"""Examples on which a folded network is held against the plain one."""
+
 
 class Quick(nn.Module):
-    """Computes logits in another layout, in low precision or compiled; `exact_model` of it is the plain network.
+    """Computes logits in another way: layout, precision, norms folded; `exact_model` of it is the plain network.
 
     Attacks given such a model search on the quick passes. What they find counts only where the plain network is
     wrong too, and an example that turns out unbroken is attacked once more on the plain network: so each example
@@ -24,6 +29,7 @@ class Quick(nn.Module):
         dtype: torch.dtype = torch.float32,
         compile: bool = False,
         channels_last: bool = False,
+        fold: bool = False,
     ) -> None:
         """Wrap `model`.
 
@@ -33,17 +39,25 @@ class Quick(nn.Module):
             compile: whether torch.compile makes the passes, forward and backward.
             channels_last: whether images pass in the channels_last layout, the quicker one for convolutions; logits
                 then differ by rounding.
+            fold: whether batch norms are folded into the convolutions before them, with the weights of the first pass
+                in eval mode; logits then differ by rounding. A model where that cannot be done is left as it is, and
+                one that is compiled.
         """
         super().__init__()
         self.exact = _Judge(model)
         self.network = cast(nn.Module, torch.compile(model)) if compile else model
         self.dtype = dtype
         self.layout = torch.channels_last if channels_last else torch.preserve_format
+        self.folded: nn.Module | None = None
+        self._folds = fold and not compile
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, K) in x's type."""
+        if self._folds and not self.network.training:
+            self._folds, self.folded = False, folded(self.network, x[:PROBES].detach())
+        network = self.network if self.network.training or self.folded is None else self.folded
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            logits: Tensor = in_layout(self.layout, self.network, x, otherwise=self._keep_plain)
+            logits: Tensor = in_layout(self.layout, network, x, otherwise=self._keep_plain)
         return logits.to(x.dtype)
 
     def _keep_plain(self) -> None:

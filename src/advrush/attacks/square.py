@@ -86,7 +86,8 @@ class Square(Staged):
             asked = changed.nonzero().flatten() if waits else torch.arange(len(rows), device=x.device)
             if not len(asked):
                 continue
-            new = score.index_put((asked,), -margin(predict(model, rule.candidates[asked]), y[rows[asked]]))
+            candidates = rule.candidates if len(asked) == len(rows) else rule.candidates[asked]
+            new = score.index_put((asked,), -margin(predict(model, candidates), y[rows[asked]]))
             better = ((new < score) | (new <= 0)) & (changed if waits else score > 0)
             score = torch.where(better, new, score)
             rule.accept(better)

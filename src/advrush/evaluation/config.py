@@ -47,6 +47,8 @@ class EvaluateConfig:
     channels_last: bool = True
     """Pass the attacks' images in this layout, which convolutions like; not with order batch, whose outcomes are
     held to the published implementation's to the last bit."""
+    fold_norms: bool = True
+    """Fold batch norms into the convolutions before them where attacks search; not with order batch either."""
 
     def __post_init__(self) -> None:
         check(bool(self.name), "name", self.name, "a word")

@@ -70,12 +70,13 @@ def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
 
 
 def searched_on(model: nn.Module, config: EvaluateConfig) -> nn.Module:
-    """Return the model as the attacks see it: in the configuration's precision and layout, compiled if it says so."""
-    channels_last = config.channels_last and config.order == "example" and config.dtype == "float32"
-    if config.precision == "float32" and not (config.compile or channels_last):
+    """Return the model as the attacks see it: as the configuration says, or untouched where the last bit counts."""
+    free = config.order == "example" and config.dtype == "float32"
+    channels_last, fold = config.channels_last and free, config.fold_norms and free
+    if config.precision == "float32" and not (config.compile or channels_last or fold):
         return model
     dtype = getattr(torch, config.precision)
-    return Quick(model, dtype=dtype, compile=config.compile, channels_last=channels_last)
+    return Quick(model, dtype=dtype, compile=config.compile, channels_last=channels_last, fold=fold)
 
 
 def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:
