@@ -73,10 +73,13 @@ def test_interrupted_evaluation_goes_on_with_the_same_flags() -> None:
     with pytest.raises(KeyboardInterrupt):
         measure(net, x, y, attacks=attacks, batch_size=4, progress=progress, on_batch=interrupt)
     seen.extend([""] * 10)
+    before = len(seen)
     resumed = measure(net, x, y, attacks=attacks, batch_size=4, progress=progress, on_batch=interrupt)
     for one, other in zip(whole.attacks, resumed.attacks, strict=True):
         assert torch.equal(one.flags, other.flags)
-    assert resumed.attacks[0].forwards < whole.attacks[0].forwards
+        assert (one.forwards, one.backwards) == (other.forwards, other.backwards), "the cost is that of both parts"
+    batches = 2 * -(-int(whole.clean.sum()) // 4)
+    assert len(seen) - before == batches - 3, "what was done is not done again"
 
 
 def test_counting_leaves_no_hooks() -> None:

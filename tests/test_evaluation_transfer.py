@@ -1,5 +1,8 @@
 """The transfer matrix: rows are sources, the diagonal is the white-box value, examples are made once."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,27 @@ def test_examples_of_a_source_are_made_once(
 def test_one_network_is_no_matrix(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least two networks"):
         transfer([model()], CONFIG, runs_dir=tmp_path, device="cpu", display=False)
+
+
+def test_two_processes_find_the_matrix_of_one(tmp_path: Path) -> None:
+    """Each process attacks half of the batches; one of them writes and prints."""
+    here = Path(__file__).parent
+    command = ["-m", "advrush.cli", "transfer", "python:linear_digits:make", "python:linear_digits:make_coarse",
+               "--data.dataset", "digits", "--data.test-examples", "60", "--attack", "pgd3", "--eps", "0.05",
+               "--batch-size", "16", "--device", "cpu"]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(here)}
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    results, outputs = [], []
+    for name, start in (("one", []), ("two", launch)):
+        done = subprocess.run(
+            [sys.executable, *start, *command, "--runs-dir", str(tmp_path / name)],
+            check=True, env=environment, cwd=here, capture_output=True, text=True,
+        )  # fmt: skip
+        (path,) = (tmp_path / name / "transfer").iterdir()
+        results.append(Run.at(path).result())
+        outputs.append(done.stdout)
+    (a, b), (c, d) = matrix = results[0]["matrix"]
+    assert results[1]["matrix"] == matrix
+    assert a < c
+    assert d < b
+    assert all(output.count("accuracy in percent") == 1 for output in outputs)

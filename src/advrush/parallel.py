@@ -72,6 +72,11 @@ class Parallel:
         return bool(value.item())
 
 
+def is_main() -> bool:
+    """Tell, from torchrun's environment alone, whether this process is the one that writes files and prints."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def setup(device: str = "auto") -> Parallel:
     """Join the process group that torchrun's environment describes, or stand alone; choose the device.
 

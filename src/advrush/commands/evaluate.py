@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from advrush import config as configs
-from advrush import report
+from advrush import parallel, report
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
@@ -44,6 +44,8 @@ def evaluate(arguments: list[str]) -> None:
         )
         for target in targets
     ]  # fmt: skip
+    if not parallel.is_main():
+        return
     page = report.write_report(runs[0].path / "report.html", title="Evaluation", runs=[run.path for run in runs])
     console = Console(highlight=False, soft_wrap=True)
     for run in runs:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console
 
-from advrush import report
+from advrush import parallel, report
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
 from advrush.errors import ConfigError
 from advrush.run import Run
@@ -35,7 +35,8 @@ def search(arguments: list[str]) -> None:
         )
         for each in configs
     ]
-    finish(runs, Console(highlight=False, soft_wrap=True))
+    if parallel.is_main():
+        finish(runs, Console(highlight=False, soft_wrap=True))
 
 
 def seeds_of(text: str) -> list[int]:

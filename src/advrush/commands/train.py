@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from advrush import report
+from advrush import parallel, report
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
 from advrush.errors import ConfigError
 from advrush.searching import derive
@@ -37,6 +37,8 @@ def train(arguments: list[str]) -> None:
         display=not launch.quiet,
         track=launch.track,
     )
+    if not parallel.is_main():
+        return
     console = Console(highlight=False, soft_wrap=True)
     page = report.write_report(run.path / "report.html", title="Training", runs=[run.path])
     console.print(f"run     {run.path}")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
+from advrush import parallel
 from advrush.commands.evaluate import data_of
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.errors import ConfigError
@@ -31,6 +32,8 @@ def transfer(arguments: list[str]) -> None:
         device=launch.device,
         display=not launch.quiet,
     )
+    if not parallel.is_main():
+        return
     result = run.result()
     console = Console(highlight=False)
     table = Table(box=None)

@@ -21,7 +21,8 @@ from advrush.modes import evaluating, frozen
 from advrush.parallel import Parallel
 
 Progress = dict[str, Tensor]
-"""Flags so far by attack, int8 (N,): 1 still correct, 0 broken, -1 not yet attacked; of ensembles their records."""
+"""Flags so far by attack, int8 (N,): 1 still correct, 0 broken, -1 not yet attacked, and under `NAME/spent` what
+that took: seconds, examples passed forward, backward; of ensembles their records."""
 
 UNKNOWN = -1
 ALONE = Parallel(0, 1, torch.device("cpu"))
@@ -87,16 +88,19 @@ class _Work:
     def attack(self, attack: Attack, clean: Tensor) -> AttackOutcome:
         """Run one attack on what is right without it."""
         flags = self.progress.setdefault(attack.name, torch.where(clean, UNKNOWN, 0).to(torch.int8))
-        started = time.monotonic()
-        with counting(self.model) as passes:
-            for rows, seeded in self._own(seeded_batches(attack, clean.nonzero().flatten(), self.batch_size)):
-                if (flags[rows] == UNKNOWN).any():
+        spent = self.progress.setdefault(f"{attack.name}/spent", torch.zeros(3, dtype=torch.float64))
+        for rows, seeded in self._own(seeded_batches(attack, clean.nonzero().flatten(), self.batch_size)):
+            if (flags[rows] == UNKNOWN).any():
+                started = time.monotonic()
+                with counting(self.model) as passes:
                     x_adv = seeded(self.model, self.x[rows], self.y[rows])
                     flags[rows] = correct(self.model, x_adv, self.y[rows]).to("cpu", torch.int8)
-                    self.on_batch(self.progress, attack.name)
-        spent = self.team.total(torch.tensor([passes.forwards, passes.backwards]))
-        seconds, whole = time.monotonic() - started, self.team.largest(flags).bool()
-        return AttackOutcome(attack.name, whole, seconds, int(spent[0]), int(spent[1]))
+                seconds = time.monotonic() - started
+                spent += torch.tensor([seconds, passes.forwards, passes.backwards], dtype=torch.float64)
+                self.on_batch(self.progress, attack.name)
+        whole = self.team.largest(flags).bool()
+        seconds, (forwards, backwards) = float(self.team.largest(spent[:1])), self.team.total(spent[1:]).tolist()
+        return AttackOutcome(attack.name, whole, seconds, int(forwards), int(backwards))
 
     def sweep(self, sweep: Sweep, clean: Tensor) -> dict[str, Tensor]:
         """Measure the points of a curve; return flags (N,) by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,9 @@ from advrush.attacks import Attack, parse_attacks, threat_model
 from advrush.attacks.quick import correct
 from advrush.config import check
 from advrush.data import DataConfig
-from advrush.evaluation.batchwise import seeded_batches
+from advrush.evaluation.batchwise import UNKNOWN, seeded_batches
+from advrush.evaluation.config import EvaluateConfig
+from advrush.evaluation.stage import searched_on
 from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
 from advrush.progress import Display
@@ -85,11 +88,12 @@ def transfer(
     dataset = config.data.load(data_dir)
     run = Run.open(Path(runs_dir), "transfer", config.name, config, writer=team.is_main)
     try:
-        if not run.done:
+        if not team.share(run.done):
             split = dataset.test.to(team.device)
             x, y = split.images.float() / 255, split.labels
-            with Display("transfer", show=display) as screen:
-                _measure(found, config, attack, x, y, run, Path(runs_dir), screen)
+            with Display("transfer", show=display and team.is_main) as screen:
+                _measure(found, config, attack, x, y, run, Path(runs_dir), screen, team)
+        team.barrier()
         return run
     finally:
         run.close()
@@ -104,27 +108,29 @@ def _measure(
     run: Run,
     runs: Path,
     screen: Display,
+    team: parallel.Parallel,
 ) -> None:
     models = [one.model.to(x.device) for one in found]
     clean = [_flags(model, x, y, config.batch_size) for model in models]
     matrix = []
     for source, model in enumerate(screen.steps(models, total=len(models))):
-        x_adv = _examples(found[source], model, config, attack, x, y, clean[source], runs)
+        x_adv = _examples(found[source], model, config, attack, x, y, clean[source], runs, team)
         flags = [_flags(target, x_adv, y, config.batch_size) for target in models]
         flags[source] = flags[source] & clean[source]
         matrix.append([float(each.double().mean()) for each in flags])
         screen.line(f"{found[source].label:<24} " + "  ".join(f"{value:6.2%}" for value in matrix[-1]))
-    run.finish(
-        {
-            "models": [one.label for one in found],
-            "examples": len(x),
-            "dataset": config.data.dataset,
-            "attack": config.attack,
-            "threat_model": {"norm": config.norm, "eps": config.eps},
-            "clean": [float(each.double().mean()) for each in clean],
-            "matrix": matrix,
-        }
-    )
+    if team.is_main:
+        run.finish(
+            {
+                "models": [one.label for one in found],
+                "examples": len(x),
+                "dataset": config.data.dataset,
+                "attack": config.attack,
+                "threat_model": {"norm": config.norm, "eps": config.eps},
+                "clean": [float(each.double().mean()) for each in clean],
+                "matrix": matrix,
+            }
+        )
 
 
 def _examples(
@@ -136,22 +142,33 @@ def _examples(
     y: Tensor,
     clean: Tensor,
     runs: Path,
+    team: parallel.Parallel,
 ) -> Tensor:
-    """Return the source's adversarial examples (N, C, H, W), from its kept file if it is there."""
+    """Return the source's adversarial examples (N, C, H, W), from its kept file if it is there.
+
+    Each process makes its share of the batches; all of them return all examples.
+    """
     about = ExamplesConfig(
         source.label, source.digest, config.data, config.attack, config.norm, config.eps, config.batch_size, config.seed
     )
-    kept = Run.open(runs, "examples", source.label.replace("/", "-").replace(":", "-"), about)
+    kept = Run.open(runs, "examples", source.label.replace("/", "-").replace(":", "-"), about, writer=team.is_main)
     try:
-        if not kept.done:
-            x_adv = x.clone()
-            with evaluating(model), frozen(model):
+        if not team.share(kept.done):
+            x_adv, searched = torch.full_like(x, UNKNOWN), searched_on(model, EvaluateConfig())
+            with evaluating(searched), frozen(searched):
                 # the examples that are right first: the same batches and seeds as in an evaluation
-                for wanted in (clean, ~clean):
-                    for rows, seeded in seeded_batches(attack, wanted.nonzero().flatten(), config.batch_size):
-                        x_adv[rows] = seeded(model, x[rows], y[rows])
-            kept.save_tensors("x_adv.safetensors", {"x_adv": x_adv})
-            kept.finish({"examples": len(x)})
+                rights_and_wrongs = (
+                    batch
+                    for wanted in (clean, ~clean)
+                    for batch in seeded_batches(attack, wanted.nonzero().flatten(), config.batch_size)
+                )
+                for rows, seeded in islice(rights_and_wrongs, team.rank, None, team.world):
+                    x_adv[rows] = seeded(searched, x[rows], y[rows])
+            x_adv = team.largest(x_adv)
+            if team.is_main:
+                kept.save_tensors("x_adv.safetensors", {"x_adv": x_adv})
+                kept.finish({"examples": len(x)})
+            team.barrier()
         return kept.load_tensors("x_adv.safetensors")["x_adv"].to(x)
     finally:
         kept.close()

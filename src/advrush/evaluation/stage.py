@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from advrush import parallel
 from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, threat_model
+from advrush.attacks.passes import predict
+from advrush.attacks.quick import exact_model
 from advrush.data import Dataset
 from advrush.evaluation.batchwise import measure
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.outcome import Evaluation
 from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
 from advrush.evaluation.targets import as_target
+from advrush.modes import evaluating, frozen
 from advrush.progress import Display
 from advrush.run import Run
 
@@ -116,18 +119,19 @@ def _evaluate(
             next(steps, None)
             run.save_state({"epoch": 0, "progress": flags}, state_name)
 
+        searched = searched_on(model, config)
         outcome = measure(
-            searched_on(model, config), x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
+            searched, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
             on_batch=save, sweeps=tuple(sweeps.values()), team=team,
         )  # fmt: skip
         for line in _lines(outcome):
             screen.line(line)
     if team.is_main:
-        _write(model, x, y, config, attacks, sweeps, dataset, outcome, run)
+        _write(searched, x, y, config, attacks, sweeps, dataset, outcome, run)
 
 
 def _write(
-    model: nn.Module,
+    searched: nn.Module,
     x: Tensor,
     y: Tensor,
     config: EvaluateConfig,
@@ -143,13 +147,14 @@ def _write(
     run.save_tensors("flags.safetensors", {name: value.to(torch.bool) for name, value in flags.items()})
     if broken_by := {attack.name: attack.broken_by for attack in outcome.attacks if attack.broken_by is not None}:
         run.write_json("broken_by.json", broken_by)
-    run.save_tensors("examples.safetensors", _examples(model, x, y, outcome, attacks))
+    with evaluating(searched), frozen(searched):
+        run.save_tensors("examples.safetensors", _examples(searched, x, y, outcome, attacks))
     places = {"steps": config.sweep_steps, "eps": config.sweep_eps}
     curves = {
         kind: points(kind, places[kind], [outcome.sweeps[name] for name in sweep.names])
         for kind, sweep in sweeps.items()
     }
-    run.finish(_result(config, dataset, outcome, model) | ({"sweeps": curves} if curves else {}))
+    run.finish(_result(config, dataset, outcome, exact_model(searched)) | ({"sweeps": curves} if curves else {}))
 
 
 def _lines(outcome: Evaluation) -> list[str]:
@@ -177,9 +182,7 @@ def _examples(
     rows = outcome.clean.nonzero().flatten()[:SHOWN]
     rows = rows if len(rows) else torch.arange(min(SHOWN, len(x)))
     x_adv = attacks[strongest](model, x[rows], y[rows])
-    with torch.no_grad():
-        model.eval()
-        pred, pred_adv = model(x[rows]).argmax(1), model(x_adv).argmax(1)
+    pred, pred_adv = (predict(exact_model(model), images).argmax(1) for images in (x[rows], x_adv))
     return {"x": x[rows], "x_adv": x_adv, "y": y[rows], "pred": pred, "pred_adv": pred_adv}
 
 
