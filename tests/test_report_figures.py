@@ -25,6 +25,7 @@ from advrush.report.palette import SERIES, primitive_label
 from advrush.report.pictures import amplification, examples, png_uri
 from advrush.report.plot import to_svg
 from advrush.report.records import softmax
+from advrush.report.svg import subscripts
 from advrush.space import DARTS
 
 SEARCH = [
@@ -159,3 +160,10 @@ def test_examples_name_classes_and_tell_who_was_fooled() -> None:
 def test_attacks_have_names_for_people() -> None:
     names = {"fgsm": "FGSM", "pgd20": "PGD-20", "apgd_ce": "APGD-CE", "autoattack": "AutoAttack", "clean": "clean"}
     assert {name: attack_label(name) for name in names} == names
+
+
+def test_symbols_have_subscripts_and_names_have_none() -> None:
+    assert subscripts("train/darts_v2 & a-b") == "train/darts_v2 &amp; a-b"
+    low = '<tspan dy="0.28em" font-size="78%">{}</tspan>'
+    assert subscripts("darts_v2: L_val, x") == f'darts_v2: L{low.format("val")}<tspan dy="-0.22em">, x</tspan>'
+    assert subscripts("c_k-2") == f"c{low.format('k-2')}"

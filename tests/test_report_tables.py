@@ -189,6 +189,22 @@ def test_a_transfer_s_rows_are_sources_and_its_diagonal_is_marked(tmp_path: Path
     assert "networks 2  attack PGD-20" in printed(lambda console: list_runs(tmp_path, console))
 
 
+def test_a_wide_transfer_numbers_its_networks(tmp_path: Path) -> None:
+    record = make_transfer(tmp_path)
+    result = json.loads((record.path / "result.json").read_text())
+    result |= {"models": [f"python:nets:{name}" for name in "abcde"], "clean": [0.9] * 5, "matrix": [[0.5] * 5] * 5}
+    (record.path / "result.json").write_text(json.dumps(result))
+    table = transfer_table(Record.read(record.path), [])
+    assert table.columns[1:] == ("[1]", "[2]", "[3]", "[4]", "[5]")
+    assert [row[0].text for row in table.rows][:2] == ["no attack", "[1] python:nets:a"]
+
+
+def test_evaluations_stand_in_the_order_of_their_networks(tmp_path: Path) -> None:
+    for digest, model in enumerate("cab"):
+        make_evaluation(tmp_path, model=model, digest=str(digest), correct={"clean": 9, "pgd20": 3}, examples=10)
+    assert [record.config["model"] for record in find_records(tmp_path)] == ["a", "b", "c"]
+
+
 def test_what_low_precision_searched_is_said(tmp_path: Path) -> None:
     run = make_evaluation(tmp_path, model="a", correct={"clean": 9, "pgd20": 3}, examples=10)
     result = json.loads((run / "result.json").read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from html import unescape
 from io import StringIO
 from typing import Any
 
@@ -96,7 +97,7 @@ def to_svg(figure: Figure, *, title: str) -> Markup:
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
     svg = re.sub(r"(font(?:-family)?: (?:[\d.]+px )?)'[^;\"]*", _font, svg)
-    svg = re.sub(r">([^<>]*[A-Za-z]_[^<>]*)</text>", lambda match: f">{subscripts(match[1])}</text>", svg)
+    svg = re.sub(r">([^<>]*[A-Za-z]_[^<>]*)</text>", lambda match: f">{subscripts(unescape(match[1]))}</text>", svg)
     for color, name in [(INK, "ink"), (LINE, "line"), *((c, f"series-{i}") for i, c in enumerate(SERIES))]:
         svg = svg.replace(color, f"var(--{name}, {color})")
     label = Markup.escape(title)

@@ -95,7 +95,7 @@ class Record:
 
 
 def find_records(runs_dir: Path | str) -> list[Record]:
-    """Read every run under a folder of runs, by stage and name; damaged ones are left out."""
+    """Read every run under a folder of runs, by stage, evaluated network and name; damaged ones are left out."""
     order = {"search": 0, "train": 1, "evaluate": 2}
     records = []
     for config in sorted(Path(runs_dir).glob("*/*/config.toml")):
@@ -103,7 +103,12 @@ def find_records(runs_dir: Path | str) -> list[Record]:
             records.append(Record.read(config.parent))
         except AdvrushError:
             continue
-    return sorted(records, key=lambda record: (order.get(record.stage, 9), record.stage, record.path.name))
+
+    def place(record: Record) -> tuple[int, str, str, str]:
+        model = str((record.result or record.config).get("model", ""))
+        return order.get(record.stage, 9), record.stage, model, record.path.name
+
+    return sorted(records, key=place)
 
 
 def softmax(array: Array) -> Array:

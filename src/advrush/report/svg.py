@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from markupsafe import Markup
@@ -34,8 +35,12 @@ def document(width: float, height: float, title: str, *children: str) -> Markup:
     )  # fmt: skip
 
 
+SYMBOL = re.compile(r"(?<!\w)([A-Za-z])_([\w-]+)")
+"""One letter with its subscript: `L_val`, `c_k-2`. A name like `darts_v2` is none."""
+
+
 def text(x: float, y: float, content: str, *, size: float = 12, anchor: str = "middle", **attributes: object) -> Markup:
-    """Return text centered vertically on `y`; `a_b` in it shows b as a subscript of a."""
+    """Return text centered vertically on `y`; a letter's `_b` in it shows b as a subscript."""
     attributes.setdefault("fill", "currentColor")
     return element(
         "text", subscripts(content), x=x, y=y + 0.35 * size, font_size=size, text_anchor=anchor, **attributes
@@ -43,10 +48,14 @@ def text(x: float, y: float, content: str, *, size: float = 12, anchor: str = "m
 
 
 def subscripts(content: str) -> Markup:
-    """Escape a text, with the part of its first word after `_` lowered and the rest raised back."""
-    head, mark, tail = content.partition("_")
-    if not mark:
-        return Markup.escape(content)
-    low, space, rest = tail.partition(" ")
-    lowered = element("tspan", low, dy="0.28em", font_size="78%")
-    return Markup.escape(head) + lowered + (element("tspan", space + rest, dy="-0.22em") if rest else Markup(""))
+    """Escape a text, with the subscript of each one-letter symbol lowered and what follows raised back."""
+    parts, end = [], 0
+    for match in SYMBOL.finditer(content):
+        parts += [_raised(content[end : match.start()] + match[1], end > 0)]
+        parts += [element("tspan", match[2], dy="0.28em", font_size="78%")]
+        end = match.end()
+    return Markup("").join([*parts, _raised(content[end:], end > 0)])
+
+
+def _raised(content: str, after_subscript: bool) -> Markup:
+    return element("tspan", content, dy="-0.22em") if content and after_subscript else Markup.escape(content)

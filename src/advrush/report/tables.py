@@ -13,6 +13,9 @@ from advrush.report.records import Record
 
 WORST = "worst case"
 
+WIDEST_MATRIX = 4
+"""Networks whose names stand above the columns of a transfer matrix; more are numbered."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -153,9 +156,15 @@ def waterfall_tables(evaluations: Sequence[Record], records: Sequence[Record]) -
 
 
 def transfer_table(transfer: Record, records: Sequence[Record]) -> Table:
-    """Return a transfer matrix in percent: row = source of the examples, column = attacked network."""
+    """Return a transfer matrix in percent: row = source of the examples, column = attacked network.
+
+    Networks are numbered in the heads of the columns where their names would make the table wider than a page.
+    """
     result = transfer.result or {}
-    names = [label_name(label, records) for label in result["models"]]
+    names = heads = [label_name(label, records) for label in result["models"]]
+    if len(names) > WIDEST_MATRIX:
+        heads = [f"[{number}]" for number in range(1, len(names) + 1)]
+        names = [f"{head} {name}" for head, name in zip(heads, names, strict=True)]
     threat = result["threat_model"]
     caption = (
         f"Transfer: accuracy in percent under {attack_label(result['attack'])} examples made on another network, "
@@ -165,7 +174,7 @@ def transfer_table(transfer: Record, records: Sequence[Record]) -> Table:
     for source, row in enumerate(result["matrix"]):
         cells = (Entry(percent(v), "white box" if target == source else "") for target, v in enumerate(row))
         rows.append((Entry(names[source]), *cells))
-    return Table(caption, ("source of the examples", *names), tuple(rows))
+    return Table(caption, ("source of the examples", *heads), tuple(rows))
 
 
 def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Table:
