@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import APGD, APGDT, FAB, AutoAttack, Duo, Ledger, Square, Staged
-from advrush.attacks.cascade import cascade
-from advrush.attacks.checks import square_gain, suspicions
+from advrush.attacks.ensemble.cascade import cascade
+from advrush.attacks.ensemble.checks import square_gain, suspicions
 from advrush.errors import ConfigError, RunError
 from attack_models import BRACKETS, checkpoint, checkpoint_images, images, small
 
@@ -90,7 +90,7 @@ import os, signal, sys, torch
 sys.path[:0] = sys.argv[3:]
 torch.set_num_threads(1)
 from test_attacks_cascade import ATTACKS, problem
-from advrush.attacks.cascade import cascade
+from advrush.attacks.ensemble.cascade import cascade
 def save(ledger):
     torch.save(ledger.state_dict(), sys.argv[1])
     if int(ledger.position[0]) == int(sys.argv[2]):

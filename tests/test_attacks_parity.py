@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import APGD, APGDT, FAB, Attack, AutoAttack, Square
-from advrush.attacks.cascade import cascade
+from advrush.attacks.ensemble.cascade import cascade
 from attack_models import checkpoint, checkpoint_images, images, small
 
 reference = pytest.importorskip("pyautoattack", reason="needs pyautoattack==0.2.0 (pip install advrush[dev])")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from advrush.attacks.projection import onto_hyperplane_l2, onto_hyperplane_linf
+from advrush.attacks.fab_projection import onto_hyperplane_l2, onto_hyperplane_linf
 
 Project = Callable[[Tensor, Tensor, Tensor], Tensor]
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from advrush import PGD, DataConfig, EvaluateConfig, evaluate
 from advrush.attacks import APGD, AutoAttack, Quick, Square
-from advrush.attacks.cascade import cascade
-from advrush.attacks.counting import counting
+from advrush.attacks.ensemble.cascade import cascade
+from advrush.attacks.passes.counting import counting
 from advrush.errors import ConfigError
 from advrush.evaluation import measure
 from linear_digits import make

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import FGSM, PGD, AutoAttack
-from advrush.attacks.counting import counting
+from advrush.attacks.passes.counting import counting
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, ConfigError, RunError
 from advrush.evaluation import EvaluateConfig, evaluate, find_target, measure, wilson

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from advrush.models.build import build
-from advrush.models.checkpoint import load_weights, read_state
 from advrush.models.errors import ModelError
-from advrush.models.importing import Layout, import_network, layout
+from advrush.models.weights.import_darts import Layout, import_network, layout
+from advrush.models.weights.state_dict import load_weights, read_state
 
 
 def trained(seed: int = 1, *, auxiliary: bool = True, arch: str = "advrush") -> nn.Module:

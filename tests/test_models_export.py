@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from advrush.errors import ConfigError
 from advrush.models.build import build
 from advrush.models.errors import ModelError
-from advrush.models.export import FORMATS, export
-from advrush.models.importing import import_network
 from advrush.models.normalize import Normalized
+from advrush.models.weights.export import FORMATS, export
+from advrush.models.weights.import_darts import import_network
 
 
 def network() -> nn.Module:

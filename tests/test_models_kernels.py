@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, cross_entropy
 
 from advrush.curvature import input_curvature
-from advrush.models.fast_cell import mixed_cell, terms_of
-from advrush.models.fast_curvature import curvature_gradients, is_supported
-from advrush.models.kernels.chain import read_chain
-from advrush.models.kernels.depthwise import depthwise_conv2d
-from advrush.models.kernels.pooling import averaged
+from advrush.kernels.avg_pool import averaged
+from advrush.kernels.depthwise_conv import depthwise_conv2d
+from advrush.models.fused.cell import mixed_cell, terms_of
+from advrush.models.fused.conv_chain import read_chain
+from advrush.models.linearized.curvature import curvature_gradients, is_supported
 from advrush.models.supernet import Cell, Supernet
 from advrush.space import DARTS
 from advrush.space.operations import DilConv, FactorizedReduce, SepConv

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from advrush.models import cell as cells
 from advrush.models.build import build
-from advrush.models.kernels.chain import Chain
-from advrush.models.kernels.layers import convolved
-from advrush.models.kernels.source import Source
+from advrush.models.fused.conv_chain import Chain
+from advrush.models.fused.layers import convolved
+from advrush.models.fused.source import Source
 from advrush.models.network import Network
 from advrush.modes import frozen
 

@@ -10,7 +10,7 @@ from advrush.cli import main
 from advrush.errors import RunError
 from advrush.models.build import build
 from advrush.models.normalize import Normalized
-from advrush.models.saved import Blueprint, load, read_blueprint
+from advrush.models.weights.saved import Blueprint, load, read_blueprint
 
 SMALL = Blueprint("advrush", image_size=8, in_channels=1, channels=2, layers=3, mean=(0.4,), std=(0.3,))
 

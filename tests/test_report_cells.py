@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advrush.report import draw_cell
-from advrush.report.layout import GAP, LANE, OUTPUT, PITCH, arrange
-from advrush.report.palette import primitive_color, primitive_label
+from advrush.report.drawing.cell_layout import GAP, LANE, OUTPUT, PITCH, arrange
+from advrush.report.drawing.palette import primitive_color, primitive_label
 from advrush.space import PRIMITIVES, PUBLISHED, CellGraph, GraphEdge
 
 ONE_INPUT = CellGraph(

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from advrush.report.drawing.heatmap import alpha_heatmap
+from advrush.report.drawing.palette import SERIES, primitive_label
+from advrush.report.drawing.plot import to_svg
+from advrush.report.drawing.svg import subscripts
 from advrush.report.figures import (
     accuracy_bars,
     architecture_curves,
@@ -20,12 +24,8 @@ from advrush.report.figures import (
     switch_epoch,
     training_curves,
 )
-from advrush.report.heatmap import alpha_heatmap
-from advrush.report.palette import SERIES, primitive_label
 from advrush.report.pictures import amplification, examples, png_uri
-from advrush.report.plot import to_svg
 from advrush.report.records import softmax
-from advrush.report.svg import subscripts
 from advrush.space import DARTS
 
 SEARCH = [

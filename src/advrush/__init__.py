@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from advrush.evaluation import measure as measure
     from advrush.evaluation import transfer as transfer
     from advrush.models.build import build as build
-    from advrush.models.saved import load as load
+    from advrush.models.weights.saved import load as load
     from advrush.report import write_report as write_report
     from advrush.searching import SearchConfig as SearchConfig
     from advrush.searching import derive as derive
@@ -44,7 +44,7 @@ _HOMES = {
     "build": "models.build",
     "derive": "searching",
     "evaluate": "evaluation",
-    "load": "models.saved",
+    "load": "models.weights.saved",
     "load_dataset": "data",
     "measure": "evaluation",
     "search": "searching",

@@ -3,15 +3,15 @@
 from advrush.attacks.apgd import APGD, APGDT
 from advrush.attacks.attack import Attack
 from advrush.attacks.autoattack import AutoAttack, Cascade, Duo
+from advrush.attacks.ensemble.record import Ledger
+from advrush.attacks.ensemble.result import Outcome
+from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab import FAB
-from advrush.attacks.ledger import Ledger
 from advrush.attacks.mifgsm import MIFGSM
-from advrush.attacks.outcome import Outcome
+from advrush.attacks.passes.fast_model import Quick
 from advrush.attacks.pgd import FGSM, PGD, ascend, input_gradient
-from advrush.attacks.quick import Quick
 from advrush.attacks.registry import parse_attacks
 from advrush.attacks.square import Square
-from advrush.attacks.staged import Staged
 from advrush.attacks.threat import L2, Linf, ThreatModel, threat_model
 from advrush.modes import evaluating, frozen
 

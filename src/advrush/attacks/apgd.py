@@ -7,11 +7,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from advrush.attacks.ascent import climb
-from advrush.attacks.draws import Draws
+from advrush.attacks.apgd_ascent import climb
+from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import LOSSES, targeted_dlr
-from advrush.attacks.passes import predict
-from advrush.attacks.staged import Staged
+from advrush.attacks.passes.chunks import predict
 from advrush.attacks.threat import Norm, threat_model
 from advrush.config import check
 

@@ -10,15 +10,15 @@ from typing import Literal
 from torch import Tensor, nn
 
 from advrush.attacks.apgd import APGD, APGDT
-from advrush.attacks.cascade import cascade
-from advrush.attacks.checks import suspicions
-from advrush.attacks.draws import Order
+from advrush.attacks.ensemble.cascade import cascade
+from advrush.attacks.ensemble.checks import suspicions
+from advrush.attacks.ensemble.random_streams import Order
+from advrush.attacks.ensemble.record import Ledger
+from advrush.attacks.ensemble.result import Outcome
+from advrush.attacks.ensemble.rounds import Staged, undisturbed
 from advrush.attacks.fab import FAB
-from advrush.attacks.ledger import Ledger
-from advrush.attacks.outcome import Outcome
-from advrush.attacks.quick import exact_model
+from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.square import Square
-from advrush.attacks.staged import Staged, undisturbed
 from advrush.attacks.threat import Norm, threat_model
 from advrush.config import check, did_you_mean
 from advrush.errors import ConfigError

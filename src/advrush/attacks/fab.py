@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.draws import Draws
-from advrush.attacks.passes import by_pieces, gradient, pieces, predict
-from advrush.attacks.projection import onto_hyperplane_l2, onto_hyperplane_linf
-from advrush.attacks.staged import Staged
+from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.rounds import Staged
+from advrush.attacks.fab_projection import onto_hyperplane_l2, onto_hyperplane_linf
+from advrush.attacks.passes.chunks import by_pieces, gradient, pieces, predict
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 

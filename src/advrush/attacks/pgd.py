@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
 from advrush.attacks.losses import LOSSES
-from advrush.attacks.passes import pieces
-from advrush.attacks.quick import correct, in_layout
+from advrush.attacks.passes.chunks import pieces
+from advrush.attacks.passes.fast_model import correct, in_layout
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 from advrush.modes import evaluating, frozen

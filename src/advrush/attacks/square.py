@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.draws import Draws
+from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import margin
-from advrush.attacks.passes import predict
+from advrush.attacks.passes.chunks import predict
 from advrush.attacks.square_l2 import SquareL2
 from advrush.attacks.square_linf import SquareLinf
-from advrush.attacks.staged import Staged
 from advrush.attacks.threat import Norm, threat_model
 from advrush.config import check
 

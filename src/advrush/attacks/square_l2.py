@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from advrush.attacks.draws import Draws
+from advrush.attacks.ensemble.random_streams import Draws
 
 TINY = 1e-12
 TILES = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advrush.attacks.draws import Draws
+from advrush.attacks.ensemble.random_streams import Draws
 
 AHEAD = 100
 """Queries drawn at once, so that their colors travel to a GPU together."""

@@ -14,10 +14,10 @@ from advrush.commands.train import architecture
 from advrush.config import did_you_mean
 from advrush.data import KNOWN
 from advrush.errors import ConfigError
-from advrush.models.checkpoint import read_state
-from advrush.models.export import export
-from advrush.models.importing import import_network, layout
-from advrush.models.saved import Blueprint, load, read_blueprint
+from advrush.models.weights.export import export
+from advrush.models.weights.import_darts import import_network, layout
+from advrush.models.weights.saved import Blueprint, load, read_blueprint
+from advrush.models.weights.state_dict import read_state
 
 
 @dataclass(frozen=True)

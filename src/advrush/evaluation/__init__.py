@@ -1,11 +1,11 @@
 """Evaluation of any network: accuracies under attacks, flags for each example."""
 
-from advrush.evaluation.batchwise import measure
 from advrush.evaluation.config import EvaluateConfig
-from advrush.evaluation.matrix import TransferConfig, transfer
-from advrush.evaluation.outcome import AttackOutcome, Evaluation, wilson
-from advrush.evaluation.stage import evaluate
+from advrush.evaluation.evaluate_stage import evaluate
+from advrush.evaluation.results import AttackOutcome, Evaluation, wilson
+from advrush.evaluation.robust_accuracy import measure
 from advrush.evaluation.targets import Target, find_target
+from advrush.evaluation.transfer_stage import TransferConfig, transfer
 
 __all__ = [
     "AttackOutcome",

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from advrush.attacks.passes.fast_model import correct
 from advrush.attacks.pgd import PGD
-from advrush.attacks.quick import correct
 from advrush.attacks.registry import STEP_FRACTION
 from advrush.config import check
-from advrush.evaluation.outcome import wilson
+from advrush.evaluation.results import wilson
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import nn
 from advrush.config import check
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, RunError
-from advrush.models.saved import load
+from advrush.models.weights.saved import load
 from advrush.run import Run
 
 

@@ -9,10 +9,10 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-from advrush.models.fast_cell import run_chain
-from advrush.models.kernels.chain import read_chain
-from advrush.models.kernels.join import join
-from advrush.models.kernels.source import Source
+from advrush.kernels.concat import join
+from advrush.models.fused.cell import run_chain
+from advrush.models.fused.conv_chain import read_chain
+from advrush.models.fused.source import Source
 from advrush.space.genotype import CellGraph
 from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
 from advrush.space.space import CellPlan

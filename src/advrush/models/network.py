@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from advrush.config import check
+from advrush.kernels.batch_norm import normalize
+from advrush.models.activation_checkpointing import recomputed
 from advrush.models.auxiliary import AuxiliaryHead
 from advrush.models.cell import Cell, quick_kernels_apply
-from advrush.models.kernels.norm import normalize
-from advrush.models.recompute import recomputed
 from advrush.space.darts import skeleton
 from advrush.space.genotype import Architecture, CellGraph
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from advrush.models.fast_cell import mixed_cell
-from advrush.models.kernels.norm import normalize
+from advrush.kernels.batch_norm import normalize
+from advrush.models.fused.cell import mixed_cell
 from advrush.space.genotype import Architecture
 from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
 from advrush.space.space import CellPlan, Space

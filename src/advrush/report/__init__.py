@@ -1,6 +1,6 @@
 """Reports of runs: cells, curves and tables in one self-contained page, and the same in short on a terminal."""
 
-from advrush.report.cells import draw_cell
+from advrush.report.drawing.cells import draw_cell
 from advrush.report.html import write_report
 from advrush.report.records import Record, find_records
 from advrush.report.sections import Section

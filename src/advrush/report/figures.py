@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from advrush.report.palette import kind_label, series_color
-from advrush.report.plot import INK, legend_above, new_figure, xy
+from advrush.report.drawing.palette import kind_label, series_color
+from advrush.report.drawing.plot import INK, legend_above, new_figure, xy
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from advrush.report.drawing.palette import kind_label
 from advrush.report.figures import attack_label
-from advrush.report.palette import kind_label
 from advrush.report.records import Record
 from advrush.report.sections import Section, accuracy_tables, compose
 from advrush.report.summary import progress, sentences

@@ -10,7 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from advrush.report.agreement import Agreement, mean, pairwise
-from advrush.report.cells import draw_cell
+from advrush.report.drawing.cells import draw_cell
+from advrush.report.drawing.heatmap import alpha_heatmap
+from advrush.report.drawing.palette import kind_label
+from advrush.report.drawing.plot import to_svg
 from advrush.report.figures import (
     accuracy_bars,
     architecture_curves,
@@ -19,11 +22,8 @@ from advrush.report.figures import (
     sweep_curves,
     training_curves,
 )
-from advrush.report.heatmap import alpha_heatmap
 from advrush.report.names import model_names, seed_names
-from advrush.report.palette import kind_label
 from advrush.report.pictures import amplification, examples
-from advrush.report.plot import to_svg
 from advrush.report.records import Record
 from advrush.report.tables import (
     Entry,

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from advrush.report.drawing.palette import kind_label, primitive_label
 from advrush.report.figures import attack_label
 from advrush.report.names import model_names, seed_names, trained_by
-from advrush.report.palette import kind_label, primitive_label
 from advrush.report.records import Record
 from advrush.report.tables import accuracies, duration, format_count, percent
 from advrush.space import CellGraph

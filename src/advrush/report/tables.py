@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from advrush.evaluation.outcome import wilson
+from advrush.evaluation.results import wilson
 from advrush.report.figures import attack_label
 from advrush.report.names import label_name, model_names, trained_by
 from advrush.report.records import Record

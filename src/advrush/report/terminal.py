@@ -16,10 +16,10 @@ from rich.text import Text
 
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
-from advrush.report.cells import output_label
+from advrush.report.drawing.cells import output_label
+from advrush.report.drawing.palette import kind_label, primitive_label, primitive_style, state_label
 from advrush.report.figures import attack_label
 from advrush.report.names import model_names
-from advrush.report.palette import kind_label, primitive_label, primitive_style, state_label
 from advrush.report.records import Record, find_records
 from advrush.report.summary import data_set
 from advrush.report.tables import accuracies, duration, format_count, percent

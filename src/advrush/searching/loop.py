@@ -17,8 +17,8 @@ from advrush import parallel
 from advrush.curvature import measure_curvature
 from advrush.data import Dataset
 from advrush.errors import RunError
-from advrush.models.batchnorm import share_batch_statistics
 from advrush.models.supernet import Supernet
+from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.progress import Display
 from advrush.run import Run, memory_advice
 from advrush.searching.config import SearchConfig

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush.curvature import input_curvature
-from advrush.models import fast_curvature
+from advrush.models.linearized import curvature as linearized_curvature
 from advrush.models.supernet import Supernet
 from advrush.modes import frozen_except
 from advrush.parallel import Parallel
@@ -79,7 +79,7 @@ class AdvRush:
     h: float = 1.5
     scale: float = 1.0
     fast: bool = True
-    """Use `models.fast_curvature` where it knows every primitive; else, or if False, double backward op by op."""
+    """Use `models.linearized.curvature` where it knows every primitive; else, or if False, double backward op by op."""
     micro_batch: int | None = None
     """Compute L_lambda on so many examples at a time: examples do not mix in eval-mode BN, so the sum is exact."""
 
@@ -93,8 +93,8 @@ class AdvRush:
 
     def curvature(self, supernet: Supernet, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return L_lambda of the batch and its gradient for each kind."""
-        fast = self.fast and fast_curvature.is_supported(supernet)
-        step = fast_curvature.curvature_gradients if fast else curvature_gradients
+        fast = self.fast and linearized_curvature.is_supported(supernet)
+        step = linearized_curvature.curvature_gradients if fast else curvature_gradients
         size = self.micro_batch or len(x)
         value = torch.zeros((), dtype=x.dtype, device=x.device)
         slopes = {kind: torch.zeros_like(alpha) for kind, alpha in supernet.alphas().items()}

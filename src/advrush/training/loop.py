@@ -17,9 +17,9 @@ from advrush.config import check
 from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
-from advrush.models.batchnorm import share_batch_statistics
 from advrush.models.network import Network
-from advrush.models.saved import BEST, WEIGHTS, Blueprint
+from advrush.models.sync_batch_norm import share_batch_statistics
+from advrush.models.weights.saved import BEST, WEIGHTS, Blueprint
 from advrush.progress import Display
 from advrush.run import Run, memory_advice
 from advrush.track import Mirror, tracker

@@ -1,0 +1,149 @@
+"""The ascent of Auto-PGD on a batch whose broken examples drop out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.passes.chunks import by_pieces, gradient
+from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
+
+MOMENTUM = 0.75
+RISES = 0.75
+"""The step is halved where the loss rose in at most this fraction of the steps since the last look."""
+
+RowValue = Callable[[Tensor, Tensor], Tensor]
+"""From the logits (n, K) of some examples and their rows (n,) in the batch to what is maximized (n,)."""
+
+
+class Settings(Protocol):
+    """What the ascent needs to know of its attack."""
+
+    @property
+    def eps(self) -> float: ...  # noqa: D102
+
+    @property
+    def norm(self) -> Norm: ...  # noqa: D102
+
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+
+    @property
+    def averaged(self) -> int: ...  # noqa: D102
+
+
+def climb(
+    model: nn.Module, x: Tensor, y: Tensor, *, draws: Draws, attack: Settings, value: RowValue
+) -> tuple[Tensor, Tensor]:
+    """Return each example's first adversarial point (x itself where there is none), and which were broken.
+
+    On a CPU an example leaves the batch at once; on a GPU at the next look at the step sizes, since counting the
+    broken ones makes the host wait.
+    """
+    noise = draws.each(tuple(x.shape[1:]), normal=attack.norm == "L2").to(x)
+    start = threat_model(attack.norm, attack.eps).sphere(x, noise).clamp(0.0, 1.0)
+    return by_pieces(lambda rows: _climb(model, x[rows], y[rows], start[rows], rows, attack, value), x)
+
+
+def _climb(
+    model: nn.Module, x: Tensor, y: Tensor, start: Tensor, places: Tensor, attack: Settings, value: RowValue
+) -> tuple[Tensor, Tensor]:
+    threat = threat_model(attack.norm, attack.eps)
+    rows = torch.arange(len(x), device=x.device)
+    found, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+
+    def look_at(points: Tensor) -> tuple[Tensor, Tensor]:
+        logits, loss, slope = _measure(model, points, places[rows], value, attack.averaged)
+        new = (logits.argmax(dim=1) != y[rows]) & ~broken[rows]
+        found[rows] = torch.where(per_example(new, x), points, found[rows])
+        broken[rows] |= new
+        return loss, slope
+
+    ascent = Ascent(x, start, *look_at(start), 2.0 * attack.eps)
+    schedule = looks(attack.steps)
+    for step in range(attack.steps):
+        if x.device.type == "cpu" or step - 1 in schedule:
+            left = (~broken[rows]).nonzero().flatten()
+            if len(left) < len(rows):
+                rows = rows[left]
+                ascent.keep(left)
+            if not len(rows):
+                break
+        ascent.move(threat, MOMENTUM if step else 1.0)
+        ascent.record(*look_at(ascent.x_adv))
+        if step in schedule:
+            ascent.look(schedule[step])
+    return found, broken
+
+
+def _measure(
+    model: nn.Module, points: Tensor, rows: Tensor, value: RowValue, averaged: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logits and loss of the last pass, and the slope averaged over all."""
+    total = torch.zeros_like(points)
+    for _ in range(averaged):
+        logits, loss, slope = gradient(model, points, lambda z, part: value(z, rows[part]))
+        total = total + slope
+    return logits, loss, total / float(averaged)
+
+
+class Ascent:
+    """What each example still under attack carries from step to step."""
+
+    def __init__(self, x: Tensor, start: Tensor, loss: Tensor, slope: Tensor, step: float) -> None:
+        self.x, self.x_adv, self.x_before, self.x_best = x, start, start, start
+        self.slope, self.slope_best = slope, slope
+        self.loss_best, self.loss_checked = loss, loss
+        # The published counter compares the first loss with 0: its ring buffer is still empty there.
+        self.loss_before, self.rises = torch.zeros_like(loss), torch.zeros_like(loss)
+        self.halved = torch.ones_like(loss, dtype=torch.bool)
+        self.step = torch.full_like(loss, step)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these examples alone."""
+        for name, value in vars(self).items():
+            setattr(self, name, value[rows])
+
+    def move(self, threat: ThreatModel, momentum: float) -> None:
+        """Take a step along the slope and a part of the last movement."""
+        towards = self.x_adv + per_example(self.step, self.x) * threat.direction(self.slope)
+        towards = threat.project(towards, self.x)
+        last = self.x_adv - self.x_before
+        self.x_before = self.x_adv
+        self.x_adv = threat.project(self.x_adv + (towards - self.x_adv) * momentum + last * (1 - momentum), self.x)
+
+    def record(self, loss: Tensor, slope: Tensor) -> None:
+        """Take in the loss and slope at the new point."""
+        self.slope = slope
+        self.rises = self.rises + (loss > self.loss_before)
+        self.loss_before = loss
+        better = loss > self.loss_best
+        wide = per_example(better, self.x)
+        self.x_best = torch.where(wide, self.x_adv, self.x_best)
+        self.slope_best = torch.where(wide, slope, self.slope_best)
+        self.loss_best = torch.where(better, loss, self.loss_best)
+
+    def look(self, steps: int) -> None:
+        """Halve the step, and go back to the best point, where the last `steps` steps were no good."""
+        stalled = ~self.halved & (self.loss_checked >= self.loss_best)
+        self.halved = (self.rises <= steps * RISES) | stalled
+        self.loss_checked, self.rises = self.loss_best, torch.zeros_like(self.rises)
+        self.step = torch.where(self.halved, self.step / 2, self.step)
+        wide = per_example(self.halved, self.x)
+        self.x_adv = torch.where(wide, self.x_best, self.x_adv)
+        self.slope = torch.where(wide, self.slope_best, self.slope)
+
+
+def looks(steps: int) -> dict[int, int]:
+    """Return after which steps to look, and how many steps have gone by since the last look."""
+    first, shortest, shorter = (max(int(part * steps), 1) for part in (0.22, 0.06, 0.03))
+    schedule, now, gap = {}, first, first
+    while now <= steps:
+        schedule[now - 1] = gap
+        gap = max(gap - shorter, shortest)
+        now += gap
+    return schedule

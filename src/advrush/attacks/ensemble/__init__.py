@@ -1,0 +1,1 @@
+"""Ensembles of attacks: rounds, order, random streams, resume, results and checks."""

@@ -1,0 +1,93 @@
+"""Signs that an attack's result is not to be trusted, looked for before and after (Croce and Hein 2020, section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from advrush.attacks.losses import ce
+from advrush.attacks.passes.chunks import gradient, predict
+
+REPEATS = 5
+SQUARE_GAIN = 0.002
+"""Square finding more than this fraction after gradient attacks means that they were misled."""
+
+
+def suspicions(model: nn.Module, x: Tensor, y: Tensor, *, random_expected: bool = False) -> tuple[str, ...]:
+    """Return what is odd about a model on one batch: sentences for the user, none where all is well."""
+    if not len(x):
+        return ()
+    found = [_changing(model, x), _probabilities(model, x), _zero_gradients(model, x, y)]
+    if not random_expected:
+        found.append(_randomized(model, x))
+    return tuple(sentence for sentence in found if sentence)
+
+
+def square_gain(robust_acc: Mapping[str, float]) -> str:
+    """Return a sentence where Square lowered the accuracy that the attacks before it (in order) had left."""
+    names = list(robust_acc)
+    if "square" not in names or names.index("square") < 1:
+        return ""
+    before, after = robust_acc[names[names.index("square") - 1]], robust_acc["square"]
+    if before - after <= SQUARE_GAIN:
+        return ""
+    return (
+        f"Square, which uses no gradient, broke {before - after:.2%} more after the gradient attacks: gradients of this"
+        " model may mislead; run Square with more queries, or an adaptive attack"
+    )
+
+
+def _randomized(model: nn.Module, x: Tensor) -> str:
+    logits = [predict(model, x) for _ in range(REPEATS)]
+    units = torch.stack([each / (each.norm(dim=1, keepdim=True) + 1e-10) for each in logits])
+    spread = (units[:, None] - units[None]).norm(dim=-1).amax()
+    if float(spread) <= 1e-4:
+        return ""
+    return "the model is random: the same images give other logits; use version rand, which averages gradients"
+
+
+def _probabilities(model: nn.Module, x: Tensor) -> str:
+    output = predict(model, x)
+    inside = (output.amax() < 1 + 1e-5) & (output.amin() > -1e-5)
+    if bool(inside & ((output.sum(dim=1) - 1).abs() < 1e-5).all()):
+        return "the model returns probabilities: attacks need the logits before the softmax"
+    return ""
+
+
+def _zero_gradients(model: nn.Module, x: Tensor, y: Tensor) -> str:
+    _, _, slope = gradient(model, x, lambda logits, rows: ce(logits, y[rows]))
+    zero = int((slope.flatten(1).abs().sum(dim=1) == 0).sum())
+    if not zero:
+        return ""
+    return f"{zero} of {len(x)} examples have a zero gradient of the cross-entropy: gradients may be masked"
+
+
+def _changing(model: nn.Module, x: Tensor) -> str:
+    before = {name: value.clone() for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    with _Differentiation() as watch:
+        predict(model, x)
+    if watch.seen:
+        return "the model differentiates while it predicts: it may adapt to its input, and needs an adaptive attack"
+    after = model.state_dict()
+    if any(not torch.equal(value, after[name]) for name, value in before.items()):
+        return "predicting changes the model's parameters or buffers"
+    return ""
+
+
+class _Differentiation(TorchFunctionMode):
+    """Note whether anything asks for gradients while the context is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func in (torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward):
+            self.seen = True
+        return func(*args, **(kwargs or {}))

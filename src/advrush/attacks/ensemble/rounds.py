@@ -1,0 +1,100 @@
+"""Attacks that work in rounds (restarts, target classes), each on the examples that are still correct."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from advrush.attacks.attack import seeded
+from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, Group
+from advrush.attacks.passes.chunks import predict
+from advrush.attacks.passes.fast_model import exact_model
+from advrush.attacks.threat import Norm, threat_model
+from advrush.modes import evaluating, frozen
+
+SLACK = 1e-6
+"""Rounding allowed beyond eps: pixels near 1 have no finer steps than 6e-8."""
+
+
+class Staged(ABC):
+    """An attack in rounds: frozen dataclasses derive from it and say what one round does."""
+
+    eps: float
+    norm: Norm
+    seed: int
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name for tables and files."""
+
+    @abstractmethod
+    def rounds(self, classes: int) -> int:
+        """Return how many rounds there are for a model of so many classes."""
+
+    @abstractmethod
+    def attack_round(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Return points (N, C, H, W), and True (N,) where they are adversarial and in the ball.
+
+        The model is in eval mode and frozen; all examples are classified correctly.
+        """
+
+    def draws_noise(self, number: int) -> bool:
+        """Return whether round `number` draws one random image for each example (Square draws as it goes)."""
+        return True
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Return adversarial examples (N, C, H, W), x itself where none is found, for one batch."""
+        generator = seeded(self.seed)
+        x_adv = x.detach().clone()
+        with undisturbed(model, x.device, self.seed):
+            logits = predict(exact_model(model), x)
+            left = (logits.argmax(dim=1) == y).nonzero().flatten()
+            for number in range(self.rounds(logits.shape[1])):
+                if not len(left):
+                    break
+                draws = BatchDraws((Group(generator, len(left), torch.arange(len(left))),))
+                points, broken = self.verified_round(model, x[left], y[left], number=number, draws=draws)
+                x_adv[left[broken]] = points[broken]
+                left = left[~broken]
+        return x_adv
+
+    def verified_round(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `attack_round` does, with only those points that the exact model gets wrong when asked again.
+
+        Examples that a `Quick` model alone got wrong are attacked once more, on the exact model.
+        """
+        points, claimed = self.attack_round(model, x, y, number=number, draws=draws)
+        exact = exact_model(model)
+        broken = self._holding(exact, x, y, points, claimed)
+        lost = (claimed & ~broken).nonzero().flatten()
+        if len(lost) and exact is not model:
+            points[lost], again = self.attack_round(exact, x[lost], y[lost], number=number, draws=draws.again(lost))
+            broken[lost] = self._holding(exact, x[lost], y[lost], points[lost], again)
+        return points, broken
+
+    def _holding(self, exact: nn.Module, x: Tensor, y: Tensor, points: Tensor, claimed: Tensor) -> Tensor:
+        """Return True (N,) where a claimed point lies in the ball and the exact model gets it wrong."""
+        rows = claimed.nonzero().flatten()
+        if not len(rows):
+            return torch.zeros_like(claimed)
+        near = threat_model(self.norm, self.eps).distance(points[rows], x[rows]) <= self.eps + SLACK
+        wrong = predict(exact, points[rows]).argmax(dim=1) != y[rows]
+        return torch.zeros_like(claimed).index_put_((rows,), near & wrong)
+
+
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
+    """Attack in eval mode with frozen parameters; what a random model draws is seeded, then undone."""
+    devices = [device] if device.type == "cuda" else []
+    with evaluating(model), frozen(model), torch.random.fork_rng(devices=devices):
+        torch.random.manual_seed(seed)
+        yield

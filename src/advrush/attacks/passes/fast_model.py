@@ -1,0 +1,107 @@
+"""A model as attacks search on it, in a quicker form, beside the exact one that has the last word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from advrush.attacks.passes.fold_batch_norm import folded
+
+PROBES = 16
+"""Examples on which a folded network is held against the plain one."""
+
+
+class Quick(nn.Module):
+    """Computes logits in another way: layout, precision, norms folded; `exact_model` of it is the plain network.
+
+    Attacks given such a model search on the quick passes. What they find counts only where the plain network is
+    wrong too, and an example that turns out unbroken is attacked once more on the plain network: so each example
+    counted as broken is broken in full precision.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        dtype: torch.dtype = torch.float32,
+        compile: bool = False,
+        channels_last: bool = False,
+        fold: bool = False,
+    ) -> None:
+        """Wrap `model`.
+
+        Args:
+            model: maps [0, 1] pixels (N, C, H, W) to logits (N, K).
+            dtype: torch.float32, or the type that autocast computes in: torch.bfloat16 or torch.float16.
+            compile: whether torch.compile makes the passes, forward and backward.
+            channels_last: whether images pass in the channels_last layout, the quicker one for convolutions; logits
+                then differ by rounding.
+            fold: whether batch norms are folded into the convolutions before them, with the weights of the first pass
+                in eval mode; logits then differ by rounding. A model where that cannot be done is left as it is, and
+                one that is compiled.
+        """
+        super().__init__()
+        self.exact = _Judge(model)
+        self.network = cast(nn.Module, torch.compile(model)) if compile else model
+        self.dtype = dtype
+        self.layout = torch.channels_last if channels_last else torch.preserve_format
+        self.folded: nn.Module | None = None
+        self._folds = fold and not compile
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, K) in x's type."""
+        if self._folds and not self.network.training:
+            self._folds, self.folded = False, folded(self.network, x[:PROBES].detach())
+        network = self.network if self.network.training or self.folded is None else self.folded
+        with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            logits: Tensor = in_layout(self.layout, network, x, otherwise=self._keep_plain)
+        return logits.to(x.dtype)
+
+    def _keep_plain(self) -> None:
+        self.layout = torch.preserve_format
+
+
+def in_layout(
+    layout: torch.memory_format,
+    function: Callable[..., Tensor],
+    *images: Tensor,
+    otherwise: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Return the function of images (N, C, H, W) in a layout; where it cannot be had, in their own, after `otherwise`.
+
+    A model that flattens with `view` takes no other layout than the plain one, and says so with a RuntimeError.
+    """
+    try:
+        return function(*(each.to(memory_format=layout) for each in images))
+    except RuntimeError:
+        if layout is torch.preserve_format:
+            raise
+    otherwise()
+    return function(*images)
+
+
+class _Judge(nn.Module):
+    """The plain network behind a door of its own, so that its passes are counted apart from the quick ones."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Any) -> Tensor:
+        logits: Tensor = self.model(*inputs)
+        return logits
+
+
+def exact_model(model: nn.Module) -> nn.Module:
+    """Return the model that decides whether an example is broken: the plain one behind a `Quick`, else itself."""
+    return model.exact if isinstance(model, Quick) else model
+
+
+def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Return True (N,) where the largest logit of the exact model is the label's."""
+    with torch.no_grad():
+        logits: Tensor = exact_model(model)(x)
+        return logits.argmax(dim=1) == y

@@ -1,0 +1,199 @@
+"""The stage `evaluate`: a network on a data set's test images, its flags and accuracies in a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from advrush import parallel
+from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, threat_model
+from advrush.attacks.passes.chunks import predict
+from advrush.attacks.passes.fast_model import exact_model
+from advrush.data import Dataset
+from advrush.evaluation.config import EvaluateConfig
+from advrush.evaluation.results import Evaluation
+from advrush.evaluation.robust_accuracy import measure
+from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
+from advrush.evaluation.targets import as_target
+from advrush.modes import evaluating, frozen
+from advrush.progress import Display
+from advrush.run import Run
+
+SHOWN = 10
+"""Examples kept as pictures for the report."""
+
+
+def evaluate(
+    target: str | Path | nn.Module,
+    config: EvaluateConfig | None = None,
+    *,
+    data_dir: Path | str | None = None,
+    runs_dir: Path | str = "runs",
+    device: str = "auto",
+    display: bool = True,
+) -> Run:
+    """Attack a network; return the finished run, whose `result.json` holds the accuracies.
+
+    The same network and configuration resume an interrupted evaluation at its last batch; a finished one returns at
+    once.
+
+    Args:
+        target: a training run, a weights file, `python:MODULE:FACTORY`, or an nn.Module that takes [0, 1] pixels.
+        config: what to do; the data of a training run are taken from it where `config` is None.
+        data_dir: where the data set lies.
+        runs_dir: where run directories go.
+        device: auto, cpu, cuda or cuda:N.
+        display: whether to show progress.
+    """
+    team = parallel.setup(device)
+    found = as_target(target)
+    config = replace(config or EvaluateConfig(), model=found.label, weights=found.digest)
+    attacks = attacks_of(config)
+    dataset = config.data.load(data_dir)
+    run = Run.open(Path(runs_dir), "evaluate", config.name, config, writer=team.is_main)
+    try:
+        if not team.share(run.done):
+            _evaluate(found.model.to(team.device), config, attacks, dataset, run, display and team.is_main, team)
+        team.barrier()
+        return run
+    finally:
+        run.close()
+
+
+def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
+    """Return the attacks that a configuration names."""
+    attacks = parse_attacks(config.attacks, threat_model(config.norm, config.eps), seed=config.seed)
+    own = {"order": config.order, "batch_size": config.batch_size}
+    return tuple(replace(a, **own) if isinstance(a, AutoAttack | Duo) else a for a in attacks)  # type: ignore[arg-type]
+
+
+def searched_on(model: nn.Module, config: EvaluateConfig) -> nn.Module:
+    """Return the model as the attacks see it: as the configuration says, or untouched where the last bit counts."""
+    free = config.order == "example" and config.dtype == "float32"
+    channels_last, fold = config.channels_last and free, config.fold_norms and free
+    if config.precision == "float32" and not (config.compile or channels_last or fold):
+        return model
+    dtype = getattr(torch, config.precision)
+    return Quick(model, dtype=dtype, compile=config.compile, channels_last=channels_last, fold=fold)
+
+
+def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:
+    """Return the curves that a configuration asks for."""
+    (pgd,) = parse_attacks("pgd20", threat_model(config.norm, config.eps), seed=config.seed)
+    assert isinstance(pgd, PGD)
+    found: dict[Literal["steps", "eps"], Sweep] = {}
+    if config.sweep_steps:
+        found["steps"] = StepSweep(pgd, config.sweep_steps)
+    if config.sweep_eps:
+        found["eps"] = RadiusSweep(pgd, config.sweep_eps)
+    return found
+
+
+def _evaluate(
+    model: nn.Module,
+    config: EvaluateConfig,
+    attacks: tuple[Attack, ...],
+    dataset: Dataset,
+    run: Run,
+    display: bool,
+    team: parallel.Parallel,
+) -> None:
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    dtype = getattr(torch, config.dtype)
+    split = dataset.test.to(device)
+    x, y = split.images.to(dtype) / 255, split.labels
+    model, sweeps = model.to(dtype), sweeps_of(config)
+    state_name = "last.pt" if team.world == 1 else f"last-{team.rank}-of-{team.world}.pt"
+    state = run.load_state(state_name)
+    progress = state["progress"] if state else {}
+    batches = -(-len(x) // config.batch_size) * (len(attacks) + len(sweeps))
+    with Display(f"evaluate {config.model}", show=display) as screen:
+        steps = iter(screen.steps(range(batches), total=batches))
+
+        def save(flags: dict[str, Tensor], name: str) -> None:
+            next(steps, None)
+            run.save_state({"epoch": 0, "progress": flags}, state_name)
+
+        searched = searched_on(model, config)
+        outcome = measure(
+            searched, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
+            on_batch=save, sweeps=tuple(sweeps.values()), team=team,
+        )  # fmt: skip
+        for line in _lines(outcome):
+            screen.line(line)
+    if team.is_main:
+        _write(searched, x, y, config, attacks, sweeps, dataset, outcome, run)
+
+
+def _write(
+    searched: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    config: EvaluateConfig,
+    attacks: tuple[Attack, ...],
+    sweeps: Mapping[Literal["steps", "eps"], Sweep],
+    dataset: Dataset,
+    outcome: Evaluation,
+    run: Run,
+) -> None:
+    """Write flags, examples and result of a finished evaluation."""
+    flags = {"clean": outcome.clean, **{attack.name: attack.flags for attack in outcome.attacks}}
+    flags |= {name: value for name, value in outcome.sweeps.items() if name not in flags}
+    run.save_tensors("flags.safetensors", {name: value.to(torch.bool) for name, value in flags.items()})
+    if broken_by := {attack.name: attack.broken_by for attack in outcome.attacks if attack.broken_by is not None}:
+        run.write_json("broken_by.json", broken_by)
+    with evaluating(searched), frozen(searched):
+        run.save_tensors("examples.safetensors", _examples(searched, x, y, outcome, attacks))
+    places = {"steps": config.sweep_steps, "eps": config.sweep_eps}
+    curves = {
+        kind: points(kind, places[kind], [outcome.sweeps[name] for name in sweep.names])
+        for kind, sweep in sweeps.items()
+    }
+    run.finish(_result(config, dataset, outcome, exact_model(searched)) | ({"sweeps": curves} if curves else {}))
+
+
+def _lines(outcome: Evaluation) -> list[str]:
+    plain = outcome.to_dict()
+    lines = [f"clean       {plain['clean_acc']:.2%}  of {plain['examples']} examples"]
+    for row in plain["attacks"]:
+        low, high = row["interval"]
+        lines.append(
+            f"{row['name']:<11} {row['robust_acc']:.2%}  [{low:.1%}, {high:.1%}]  {row['seconds']:.1f} s"
+            f"  {row['forwards']} forward, {row['backwards']} backward"
+        )
+        for step in row.get("waterfall", ()):
+            lines.append(f"  after {step['name']:<9} {step['robust_acc']:.2%}")
+        lines += [f"  warning: {text}" for text in row.get("warnings", ())]
+    for name, flags in outcome.sweeps.items():
+        lines.append(f"{name:<11} {float(flags.double().mean()):.2%}  (sweep)")
+    return lines
+
+
+def _examples(
+    model: nn.Module, x: Tensor, y: Tensor, outcome: Evaluation, attacks: tuple[Attack, ...]
+) -> dict[str, Tensor]:
+    """Return a few pictures: correct examples, their adversarial versions under the strongest attack, predictions."""
+    strongest = min(range(len(attacks)), key=lambda i: outcome.attacks[i].robust_acc)
+    rows = outcome.clean.nonzero().flatten()[:SHOWN]
+    rows = rows if len(rows) else torch.arange(min(SHOWN, len(x)))
+    x_adv = attacks[strongest](model, x[rows], y[rows])
+    pred, pred_adv = (predict(exact_model(model), images).argmax(1) for images in (x[rows], x_adv))
+    return {"x": x[rows], "x_adv": x_adv, "y": y[rows], "pred": pred, "pred_adv": pred_adv}
+
+
+def _result(config: EvaluateConfig, dataset: Dataset, outcome: Evaluation, model: nn.Module) -> dict[str, Any]:
+    return {
+        "model": config.model,
+        "weights": config.weights,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "dataset": dataset.name,
+        "classes": list(dataset.classes),
+        "threat_model": {"norm": config.norm, "eps": config.eps},
+        "precision": {"searched": config.precision, "verified": config.dtype},
+        **outcome.to_dict(),
+    }

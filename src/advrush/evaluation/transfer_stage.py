@@ -1,0 +1,180 @@
+"""Transfer attacks: examples made on a source network, measured on every target (Table 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from advrush import parallel
+from advrush.attacks import Attack, parse_attacks, threat_model
+from advrush.attacks.passes.fast_model import correct
+from advrush.config import check
+from advrush.data import DataConfig
+from advrush.evaluation.config import EvaluateConfig
+from advrush.evaluation.evaluate_stage import searched_on
+from advrush.evaluation.robust_accuracy import UNKNOWN, seeded_batches
+from advrush.evaluation.targets import Target, as_target
+from advrush.modes import evaluating, frozen
+from advrush.progress import Display
+from advrush.run import Run
+
+
+@dataclass(frozen=True)
+class ExamplesConfig:
+    """Adversarial examples of one source: kept, so that a further target costs one forward pass."""
+
+    model: str
+    weights: str
+    data: DataConfig = field(default_factory=DataConfig)
+    attack: str = "pgd20"
+    norm: Literal["Linf", "L2"] = "Linf"
+    eps: float = 0.031
+    batch_size: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """The source x target matrix of some networks on the test split."""
+
+    name: str = "transfer"
+    """Name of the run, in front of the digest."""
+    models: tuple[str, ...] = ()
+    """The networks and the digests of their weights: filled in by the command."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The images; `test_examples` chooses how many are attacked."""
+    attack: str = "pgd20"
+    """Attack that makes the examples on each source."""
+    norm: Literal["Linf", "L2"] = "Linf"
+    """Norm of the threat model."""
+    eps: float = 0.031
+    """Radius of the ball, in [0, 1] pixel units."""
+    batch_size: int = 100
+    """Examples attacked at once."""
+    seed: int = 0
+    """Seed of the attack's random starts."""
+
+    def __post_init__(self) -> None:
+        check(self.eps > 0, "eps", self.eps, "a number > 0, such as 0.031")
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
+
+
+def transfer(
+    targets: Sequence[str | Path | nn.Module],
+    config: TransferConfig | None = None,
+    *,
+    data_dir: Path | str | None = None,
+    runs_dir: Path | str = "runs",
+    device: str = "auto",
+    display: bool = True,
+) -> Run:
+    """Measure every network on the adversarial examples of every network.
+
+    Returns the finished run; its `result.json` holds `models`, `clean` (accuracies) and `matrix`, row = source of the
+    examples, column = attacked target, diagonal = the white-box value that `evaluate` finds with the same settings.
+    The examples of each source are kept under `runs_dir/examples`.
+    """
+    team = parallel.setup(device)
+    found = [as_target(target) for target in targets]
+    check(len(found) >= 2, "targets", len(found), "at least two networks")
+    config = replace(config or TransferConfig(), models=tuple(f"{one.label}:{one.digest}" for one in found))
+    (attack,) = parse_attacks(config.attack, threat_model(config.norm, config.eps), seed=config.seed)
+    dataset = config.data.load(data_dir)
+    run = Run.open(Path(runs_dir), "transfer", config.name, config, writer=team.is_main)
+    try:
+        if not team.share(run.done):
+            split = dataset.test.to(team.device)
+            x, y = split.images.float() / 255, split.labels
+            with Display("transfer", show=display and team.is_main) as screen:
+                _measure(found, config, attack, x, y, run, Path(runs_dir), screen, team)
+        team.barrier()
+        return run
+    finally:
+        run.close()
+
+
+def _measure(
+    found: list[Target],
+    config: TransferConfig,
+    attack: Attack,
+    x: Tensor,
+    y: Tensor,
+    run: Run,
+    runs: Path,
+    screen: Display,
+    team: parallel.Parallel,
+) -> None:
+    models = [one.model.to(x.device) for one in found]
+    clean = [_flags(model, x, y, config.batch_size) for model in models]
+    matrix = []
+    for source, model in enumerate(screen.steps(models, total=len(models))):
+        x_adv = _examples(found[source], model, config, attack, x, y, clean[source], runs, team)
+        flags = [_flags(target, x_adv, y, config.batch_size) for target in models]
+        flags[source] = flags[source] & clean[source]
+        matrix.append([float(each.double().mean()) for each in flags])
+        screen.line(f"{found[source].label:<24} " + "  ".join(f"{value:6.2%}" for value in matrix[-1]))
+    if team.is_main:
+        run.finish(
+            {
+                "models": [one.label for one in found],
+                "examples": len(x),
+                "dataset": config.data.dataset,
+                "attack": config.attack,
+                "threat_model": {"norm": config.norm, "eps": config.eps},
+                "clean": [float(each.double().mean()) for each in clean],
+                "matrix": matrix,
+            }
+        )
+
+
+def _examples(
+    source: Target,
+    model: nn.Module,
+    config: TransferConfig,
+    attack: Attack,
+    x: Tensor,
+    y: Tensor,
+    clean: Tensor,
+    runs: Path,
+    team: parallel.Parallel,
+) -> Tensor:
+    """Return the source's adversarial examples (N, C, H, W), from its kept file if it is there.
+
+    Each process makes its share of the batches; all of them return all examples.
+    """
+    about = ExamplesConfig(
+        source.label, source.digest, config.data, config.attack, config.norm, config.eps, config.batch_size, config.seed
+    )
+    kept = Run.open(runs, "examples", source.label.replace("/", "-").replace(":", "-"), about, writer=team.is_main)
+    try:
+        if not team.share(kept.done):
+            x_adv, searched = torch.full_like(x, UNKNOWN), searched_on(model, EvaluateConfig())
+            with evaluating(searched), frozen(searched):
+                # the examples that are right first: the same batches and seeds as in an evaluation
+                rights_and_wrongs = (
+                    batch
+                    for wanted in (clean, ~clean)
+                    for batch in seeded_batches(attack, wanted.nonzero().flatten(), config.batch_size)
+                )
+                for rows, seeded in islice(rights_and_wrongs, team.rank, None, team.world):
+                    x_adv[rows] = seeded(searched, x[rows], y[rows])
+            x_adv = team.largest(x_adv)
+            if team.is_main:
+                kept.save_tensors("x_adv.safetensors", {"x_adv": x_adv})
+                kept.finish({"examples": len(x)})
+            team.barrier()
+        return kept.load_tensors("x_adv.safetensors")["x_adv"].to(x)
+    finally:
+        kept.close()
+
+
+def _flags(model: nn.Module, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
+    with evaluating(model):
+        parts = zip(x.split(batch_size), y.split(batch_size), strict=True)  # type: ignore[no-untyped-call]
+        return torch.cat([correct(model, a, b) for a, b in parts])

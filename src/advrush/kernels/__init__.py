@@ -1,0 +1,1 @@
+"""Tensor functions that are faster than the library's on a CPU, with derivatives of any order; torch only."""

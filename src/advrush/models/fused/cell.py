@@ -1,0 +1,132 @@
+"""A supernet's cell with what its primitives have in common computed once; in every mode equal to them op by op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, cast
+
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, relu
+
+from advrush.kernels.batch_norm import normalize, normalize_alike
+from advrush.kernels.concat import join
+from advrush.models.fused.conv_chain import Chain, Stage, read_chain
+from advrush.models.fused.layers import convolved
+from advrush.models.fused.source import Source
+
+if TYPE_CHECKING:
+    from advrush.models.supernet import Cell, MixedEdge
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One primitive on one edge: `weights[row, column] * chain(source)` is added to `target`."""
+
+    source: int
+    target: int
+    row: int
+    column: int
+    module: nn.Module
+    chain: Chain | None
+    """None: the module is not a chain and runs as it is."""
+
+
+def terms_of(cell: Cell) -> list[Term]:
+    """Return the terms of `cell`, in the order of their sources, so that a source is done with once left.
+
+    The modules are read anew each time (under a millisecond a cell), so that a replaced one is seen.
+    """
+    edges = zip(cell.topology.edges, cast("list[MixedEdge]", cell.edges), strict=True)
+    terms = [
+        Term(source, target, row, column, module, read_chain(module))
+        for row, ((source, target), edge) in enumerate(edges)
+        for column, module in zip(edge.columns, edge.operations, strict=True)
+    ]
+    return sorted(terms, key=lambda term: (term.source, term.row))
+
+
+def mixed_cell(cell: Cell, inputs: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Map a cell's inputs with the softmax weights (edges, primitives) to its joined output nodes.
+
+    Computes what `Cell` defines edge by edge: with a ReLU and pooled maps per source, depthwise kernels that are quick
+    in both directions, and the weights of Eq. 7 inside batch norm. Differentiable any number of times.
+    """
+    count = len(cell.preprocess)
+    nodes: list[Tensor | None] = [None] * (count + cell.topology.nodes)
+    for i, (module, x) in enumerate(zip(cell.preprocess, inputs, strict=True)):
+        chain = read_chain(module)
+        nodes[i] = module(x) if chain is None else run_chain(chain, Source(x))
+    scalars = [row.unbind() for row in weights.unbind()]
+    for _, outgoing in groupby(terms_of(cell), key=lambda term: term.source):
+        _send(list(outgoing), nodes, scalars)
+    return join([node for i in cell.topology.outputs if (node := nodes[i]) is not None])
+
+
+def _send(terms: list[Term], nodes: list[Tensor | None], scalars: list[tuple[Tensor, ...]]) -> None:
+    """Add the terms of one source to their targets."""
+    state = nodes[terms[0].source]
+    assert state is not None, "the edges of a topology are in the order of their targets"
+    source = Source(state)
+    pooled = _pooled(terms, source)
+    for term in terms:
+        weight = scalars[term.row][term.column]
+        node = nodes[term.target]
+        if term.chain is None:
+            y = weight * term.module(source.x)
+        elif term in pooled or not term.chain.stages:
+            x = pooled.get(term, source.x)
+            nodes[term.target] = weight * x if node is None else node.addcmul_(weight, x)
+            continue
+        else:
+            y = run_chain(term.chain, source, weight)
+        nodes[term.target] = y if node is None else node.add_(y)
+
+
+def _pooled(terms: list[Term], source: Source) -> dict[Term, Tensor]:
+    """Return the normalized maps of the terms that are a feature and a batch norm, nothing else."""
+    alike: dict[object, list[tuple[Term, Stage]]] = {}
+    for term in terms:
+        if term.chain is not None and len(term.chain.stages) == 1 and not term.chain.stages[0].layers:
+            alike.setdefault(term.chain.key, []).append((term, term.chain.stages[0]))
+    pooled: dict[Term, Tensor] = {}
+    for group in alike.values():
+        chain = group[0][0].chain
+        assert chain is not None
+        maps = normalize_alike([stage.norm for _, stage in group], source.feature(chain))
+        pooled.update({term: y for (term, _), y in zip(group, maps, strict=True)})
+    return pooled
+
+
+def run_chain(chain: Chain, source: Source, weight: Tensor | None = None) -> Tensor:
+    """Return `weight * chain(source)` under autograd."""
+    x = source.feature(chain)
+    for i, stage in enumerate(chain.stages):
+        x = relu(x) if i else x
+        last = i == len(chain.stages) - 1
+        folded = None if weight is not None and last else fold_norm(stage)
+        for layer in stage.layers[: None if folded is None else -1]:
+            x = convolved(layer, x)
+        x = normalize(stage.norm, x, weight if last else None) if folded is None else folded(x)
+    return x
+
+
+def fold_norm(stage: Stage) -> Callable[[Tensor], Tensor] | None:
+    """Return the stage's last convolution with its batch norm inside, where neither is trained nor counts batches.
+
+    So it is in an attack: the parameters are frozen and the statistics fixed.
+    """
+    norm, layer = stage.norm, stage.layers[-1] if stage.layers else None
+    if norm.training or norm.running_var is None or norm.running_mean is None or not isinstance(layer, nn.Conv2d):
+        return None
+    trained = layer.weight.requires_grad or (norm.affine and (norm.weight.requires_grad or norm.bias.requires_grad))
+    if trained or layer.bias is not None or type(norm) is not nn.BatchNorm2d:
+        return None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    scale = scale * norm.weight if norm.affine else scale
+    bias = -norm.running_mean * scale
+    bias = bias + norm.bias if norm.affine else bias
+    weight = layer.weight * scale.view(-1, 1, 1, 1)
+    stride, padding, dilation, groups = layer.stride, layer.padding, layer.dilation, layer.groups
+    return lambda x: conv2d(x, weight, bias, stride, padding, dilation, groups)

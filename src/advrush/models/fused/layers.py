@@ -1,0 +1,42 @@
+"""The layers of a stage under autograd, by the quicker kernels where there are any."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
+
+from advrush.kernels.depthwise_conv import depthwise_conv2d
+from advrush.space.operations import FactorizedReduce
+
+
+def is_depthwise(layer: nn.Module) -> bool:
+    """Tell whether `layer` is a depthwise convolution with an odd square filter and `same` zero padding."""
+    if not isinstance(layer, nn.Conv2d) or not layer.groups == layer.in_channels == layer.out_channels > 1:
+        return False
+    (kernel, width), (stride, across), (dilation, other) = layer.kernel_size, layer.stride, layer.dilation
+    square = kernel == width and stride == across and dilation == other and kernel % 2 == 1
+    padding = dilation * (kernel // 2)
+    return square and layer.padding == (padding, padding) and layer.padding_mode == "zeros" and layer.bias is None
+
+
+def convolved(layer: nn.Conv2d | FactorizedReduce, x: Tensor) -> Tensor:
+    """Run one layer of a stage under autograd."""
+    if isinstance(layer, FactorizedReduce):
+        return halved(layer, x)
+    if is_depthwise(layer):
+        return depthwise_conv2d(x, layer.weight, stride=layer.stride[0], dilation=layer.dilation[0])
+    return layer(x)  # type: ignore[no-any-return]
+
+
+def halved(layer: FactorizedReduce, x: Tensor) -> Tensor:
+    """Run the two 1x1 convolutions of a factorized reduce: on the even pixels, and on the odd ones."""
+    even, odd = even_and_odd(x)
+    return torch.cat([conv2d(even, layer.conv_1.weight), conv2d(odd, layer.conv_2.weight)], dim=1)
+
+
+def even_and_odd(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pixels (0, 0), (0, 2), ... and (1, 1), (1, 3), ... of x; past an odd edge the second are zero."""
+    height, width = x.shape[-2:]
+    whole = pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
+    return x[:, :, ::2, ::2], whole[:, :, 1::2, 1::2]

@@ -1,0 +1,34 @@
+"""A state of a cell together with the features of it that primitives read, each computed once."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from advrush.kernels.avg_pool import averaged
+from advrush.models.fused.conv_chain import Chain
+
+
+class Source:
+    """A state x (N, C, H, W) and its ReLU and pooled maps, under autograd."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+        self._features: dict[object, Tensor] = {}
+
+    def feature(self, chain: Chain) -> Tensor:
+        """Return what `chain` begins with."""
+        if chain.key not in self._features:
+            self._features[chain.key] = self._compute(chain)
+        return self._features[chain.key]
+
+    def _compute(self, chain: Chain) -> Tensor:
+        match chain.feature:
+            case None:
+                return self.x
+            case nn.ReLU():
+                return relu(self.x)
+            case nn.AvgPool2d() as pool:
+                return averaged(pool, self.x)
+            case pool:
+                return pool(self.x)  # type: ignore[no-any-return]

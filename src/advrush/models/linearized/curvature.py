@@ -1,0 +1,103 @@
+"""The gradient of L_lambda with respect to alpha from four linear passes at each of its two points.
+
+With u = (g(x + h z) - g(x)) / ||.|| / N held fixed, dL_lambda/dalpha is the derivative of
+<u, g(x + h z)> - <u, g(x)>, and g = J^T r with r = softmax(f) - onehot(y). Between its kinks f is linear in x
+and in the weight of every single edge, so that for t = +u or -u
+
+    d<t, g> = <r, dJ t> + <s, df>,    s = (diag(p) - p p^T) J t.
+
+The first term pairs the cotangents of r, known from computing g, with the tangents of t; the second is one more
+backward pass, of s. There is no double backward, and nothing but cell states and masks is kept.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from advrush.models.fused.cell import Term, terms_of
+from advrush.models.fused.conv_chain import read_chain
+from advrush.models.linearized.activations import is_linearizable
+from advrush.models.linearized.supernet import FoldedSupernet, SupernetAt
+from advrush.models.supernet import Cell, Supernet
+
+
+def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return L_lambda (Eq. 9 and 10) and its gradient with respect to each kind's alpha, detached.
+
+    Args:
+        supernet: of chains only (see `is_supported`); its running statistics are taken as they are, mode and
+            weights are not touched.
+        x: normalized inputs (N, C, H, W).
+        y: labels (N,), int64.
+        h: length of the step along z.
+    """
+    with torch.no_grad():
+        x = x.detach().contiguous(memory_format=torch.channels_last)
+        net = FoldedSupernet(supernet)
+        targets = one_hot(y, net.bias.numel()).to(x.dtype)
+        here, g, p = _input_gradient(net, x, targets)
+        there, g_h, p_h = _input_gradient(net, x + h * _direction(g), targets)
+        difference = g_h - g
+        norms = difference.flatten(1).norm(dim=1)
+        u = difference / torch.where(norms == 0, 1.0, norms).view(-1, 1, 1, 1) / len(x)
+        by_weight = {kind: torch.zeros(s, dtype=x.dtype, device=x.device) for kind, s in net.shapes.items()}
+        for point, probabilities, t in ((there, p_h, u), (here, p, -u)):
+            _add_slopes(by_weight, point, probabilities, t)
+    return norms.mean(), _to_alpha(supernet, by_weight)
+
+
+def is_supported(supernet: Supernet) -> bool:
+    """Tell whether every primitive is a chain of convolutions, ReLUs, pools and batch norms, which the passes know."""
+    cells = cast("list[Cell]", supernet.cells)
+    chains = [term.chain for cell in cells for term in terms_of(cell)]
+    chains += [read_chain(module) for cell in cells for module in cell.preprocess]
+    return all(chain is not None and is_linearizable(chain.feature) for chain in chains)
+
+
+def _input_gradient(net: FoldedSupernet, x: Tensor, targets: Tensor) -> tuple[SupernetAt, Tensor, Tensor]:
+    """Return the supernet at x, each example's gradient of the cross-entropy, and the probabilities."""
+    point = SupernetAt(net, x)
+    p = point.logits.softmax(dim=1)
+    g, _ = point.cotangent(p - targets)
+    assert g is not None
+    return point, g, p
+
+
+def _direction(g: Tensor) -> Tensor:
+    """Return sign(g) / ||sign(g)||_2 for each example; zero where g is zero."""
+    sign = g.sign()
+    lengths: Tensor = sign.flatten(1).norm(dim=1).clamp_min(1.0)
+    return sign / lengths.view(-1, 1, 1, 1)
+
+
+def _add_slopes(by_weight: dict[str, Tensor], point: SupernetAt, p: Tensor, t: Tensor) -> None:
+    """Add d<t, g>/dw for the weight w of every edge and primitive."""
+    jt, first = point.tangent(t)
+    s = p * (jt - (p * jt).sum(dim=1, keepdim=True))
+    _, second = point.cotangent(s, to_input=False)
+    for cell, *both in zip(point.cells, first, second, strict=True):
+        for slopes in both:
+            _scatter(by_weight[cell.cell.kind], slopes)
+
+
+def _scatter(matrix: Tensor, slopes: dict[Term, Tensor]) -> None:
+    rows = torch.tensor([term.row for term in slopes], device=matrix.device)
+    columns = torch.tensor([term.column for term in slopes], device=matrix.device)
+    matrix.index_put_((rows, columns), torch.stack(list(slopes.values())), accumulate=True)
+
+
+def _to_alpha(supernet: Supernet, by_weight: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the gradients of alpha from those of the weights that the supernet makes of it."""
+    with torch.enable_grad():
+        weights = supernet.edge_weights()
+        kinds = list(weights)
+        gradients = torch.autograd.grad(
+            [weights[kind] for kind in kinds],
+            [supernet.alphas()[kind] for kind in kinds],
+            [by_weight[kind] for kind in kinds],
+        )
+    return dict(zip(kinds, gradients, strict=True))

@@ -1,0 +1,1 @@
+"""Networks on disk: saved weights, published checkpoints, export."""

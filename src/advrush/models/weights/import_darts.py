@@ -1,0 +1,72 @@
+"""Networks from checkpoints: sizes are read off the shapes, so that only the architecture must be named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from advrush.models.build import build
+from advrush.models.errors import ModelError
+from advrush.models.weights.state_dict import AUXILIARY, load_weights, read_state
+from advrush.space.genotype import Architecture
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the shapes of a state dict tell about its network; `layers` is None where the depth is fixed."""
+
+    channels: int
+    layers: int | None
+    num_classes: int
+    in_channels: int
+    auxiliary: bool
+
+
+def import_network(path: Path, arch: str | Architecture, *, image_size: int = 32) -> nn.Module:
+    """Build `arch` in the size of the checkpoint at `path` and load its weights by name.
+
+    `arch` is anything that `build` takes. The network takes what the checkpoint's took: wrap it in Normalized
+    where that was normalized images. Raises ModelError listing what does not fit, ConfigError for a name.
+    """
+    state = read_state(path)
+    try:
+        sizes = layout(state)
+        model = build(
+            arch,
+            num_classes=sizes.num_classes,
+            image_size=image_size,
+            in_channels=sizes.in_channels,
+            channels=sizes.channels,
+            layers=sizes.layers,
+            auxiliary=sizes.auxiliary,
+        )
+        load_weights(model, state)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return model
+
+
+def layout(state: Mapping[str, Tensor]) -> Layout:
+    """Read the sizes off a state dict in the layout of the DARTS code, ResNet-18 or DenseNet-121.
+
+    Raises ModelError where the names or shapes are of none of these.
+    """
+    cells = {name.split(".")[1] for name in state if name.startswith("cells.")}
+    stem = state.get("stem.0.weight" if cells else "conv1.weight")
+    classifier = state.get("classifier.weight" if cells else "linear.weight")
+    if stem is None or classifier is None or stem.ndim != 4 or classifier.ndim != 2:
+        raise ModelError(
+            "weights in an unknown layout; known: stem.0, cells.*, classifier (DARTS), "
+            "conv1, layer*, linear (ResNet-18), conv1, dense*, linear (DenseNet-121)"
+        )
+    widths_in_stem = 3 if cells else 2 if any(name.startswith("dense1.") for name in state) else 1
+    return Layout(
+        channels=stem.shape[0] // widths_in_stem,
+        layers=len(cells) or None,
+        num_classes=classifier.shape[0],
+        in_channels=stem.shape[1],
+        auxiliary=any(name.startswith(AUXILIARY) for name in state),
+    )

@@ -1,0 +1,1 @@
+"""Drawing without matplotlib state: SVG, plots, cells, heat maps, colors."""

@@ -1,0 +1,108 @@
+"""Matplotlib without global state: figures made, written as SVG that follows the page's colors, and let go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import unescape
+from io import StringIO
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from advrush.report.drawing.palette import SERIES
+from advrush.report.drawing.svg import subscripts
+
+LETTERS = 130
+"""Letters of a legend that stand beside each other in a figure's width; a line of color takes six."""
+
+INK, LINE = "#1f2329", "#c9ced6"
+"""Text and grid; in an SVG of `to_svg` they become the page's."""
+
+STYLE: Any = {
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.5,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 0.0,
+    "ytick.major.size": 0.0,
+    "ytick.minor.size": 0.0,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+}
+
+
+def new_figure(columns: int = 1, *, width: float = 9.4, height: float = 3.3) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `columns` panels with its axes; sizes in inches."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots(1, columns, squeeze=False)[0]
+    return figure, list(axes)
+
+
+def legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
+    """Put one legend of all labels over the panels, where it hides nothing."""
+    found: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
+        longest = max(len(label) for label in found)
+        columns = max(1, min(len(found), 4, LETTERS // (longest + 6)))
+        figure.legend(
+            list(found.values()),
+            list(found),
+            loc="outside upper left",
+            ncols=columns,
+            frameon=False,
+            fontsize=9,
+            labelcolor=INK,
+        )
+
+
+def xy(rows: Sequence[Any], key: str, *, scale: float = 1.0) -> tuple[list[int], list[float]]:
+    """Return epochs (from 1) and values of the rows that have a value."""
+    pairs = [(row["epoch"] + 1, row[key] * scale) for row in rows if isinstance(row.get(key), int | float)]
+    return [epoch for epoch, _ in pairs], [value for _, value in pairs]
+
+
+def to_svg(figure: Figure, *, title: str) -> Markup:
+    """Write a figure as inline SVG: the same bytes for the same figure, no ids that clash, the page's own font.
+
+    Colors of the palette become style variables with the color itself as fallback.
+    """
+    buffer = StringIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    figure.clear()
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
+    svg = re.sub(r"(font(?:-family)?: (?:[\d.]+px )?)'[^;\"]*", _font, svg)
+    svg = re.sub(r">([^<>]*[A-Za-z]_[^<>]*)</text>", lambda match: f">{subscripts(unescape(match[1]))}</text>", svg)
+    for color, name in [(INK, "ink"), (LINE, "line"), *((c, f"series-{i}") for i, c in enumerate(SERIES))]:
+        svg = svg.replace(color, f"var(--{name}, {color})")
+    label = Markup.escape(title)
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip())
+
+
+def _font(match: re.Match[str]) -> str:
+    return match[1] + "system-ui, sans-serif"
