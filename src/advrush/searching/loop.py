@@ -23,7 +23,15 @@ from advrush.progress import Display
 from advrush.run import Run, memory_advice
 from advrush.searching.config import SearchConfig
 from advrush.searching.monitor import Monitor, describe, skip_warning
-from advrush.searching.objectives import AlphaStep, Batch, Darts, Objective, weight_gradients
+from advrush.searching.objectives import (
+    DOUBLE_BACKWARD,
+    AdvRush,
+    AlphaStep,
+    Batch,
+    Darts,
+    Objective,
+    weight_gradients,
+)
 from advrush.searching.select import objective_of
 from advrush.searching.streams import Streams
 from advrush.space import SPACES, Architecture
@@ -104,7 +112,12 @@ class _Search:
     def go(self, show: bool) -> None:
         """Run the epochs that are left, then write genotype and result."""
         self._resume()
+        path = self._curvature_path()
         with Display(f"search {self.config.name}", epochs=self.config.epochs, show=show) as display:
+            if path == DOUBLE_BACKWARD and self.epoch < self.config.epochs:
+                display.line(
+                    "L_lambda by double backward (slow): fast is off, or a primitive is unknown to the linear passes"
+                )
             while self.epoch < self.config.epochs:
                 row = self._epoch(display)
                 self.epoch += 1
@@ -115,6 +128,10 @@ class _Search:
                 display.line(warning)
         if self.team.is_main:
             self._finish()
+
+    def _curvature_path(self) -> str | None:
+        """Return how L_lambda's gradient is computed, None where the objective has none."""
+        return self.objective.curvature_path(self.supernet) if isinstance(self.objective, AdvRush) else None
 
     def _epoch(self, display: Display) -> dict[str, Any]:
         warm = self.epoch < self.config.warmup_epochs
@@ -202,6 +219,8 @@ class _Search:
         genotype = self.supernet.genotype()
         self.run.write_json("genotype.json", genotype.to_dict())
         last = {key: rows[-1][key] for key in ("loss_train", "acc_train", "loss_val", "acc_val", "curvature")}
+        if path := self._curvature_path():
+            last["curvature_path"] = path
         self.run.finish({"genotype": genotype.to_dict(), **last, "seconds": sum(row["seconds"] for row in rows)})
 
 

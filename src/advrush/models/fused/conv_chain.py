@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
-from advrush.space.operations import FactorizedReduce
+from advrush.space.operations import DilConv, FactorizedReduce, PointwiseConv, ReLUConvBN, SepConv
 
 Feature = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d
 
@@ -24,7 +25,7 @@ class Stage:
 class Chain:
     """`stages` with a ReLU between each two, applied to the source itself (None), its ReLU or its pooled map.
 
-    No stage at all is the identity. Of a `FactorizedReduce` in a stage the two convolutions alone are meant.
+    No stage at all is the feature alone. Of a `FactorizedReduce` in a stage the two convolutions alone are meant.
     """
 
     feature: Feature | None
@@ -33,24 +34,32 @@ class Chain:
     @property
     def key(self) -> tuple[object, ...]:
         """Return what tells one feature of a source from another."""
-        f = self.feature
-        pool = (f.kernel_size, f.stride, f.padding) if isinstance(f, nn.MaxPool2d | nn.AvgPool2d) else ()
-        return (type(f), *pool)
+        match self.feature:
+            case nn.MaxPool2d() as pool:
+                return (nn.MaxPool2d, pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
+            case nn.AvgPool2d() as pool:
+                window = (pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
+                return (nn.AvgPool2d, *window, pool.count_include_pad, pool.divisor_override)
+            case feature:
+                return (type(feature),)
 
 
 def read_chain(module: nn.Module) -> Chain | None:
-    """Return the chain that `module` computes, or None where it is not built in this way."""
+    """Return the chain that `module` computes, or None where it is not built in this way.
+
+    Layers are recognized by their exact class: a subclass may compute something else.
+    """
     feature: Feature | None = None
     layers: list[nn.Conv2d | FactorizedReduce] = []
     stages: list[Stage] = []
     closed = False  # between the norm of a stage and the ReLU that must come before the next one
     for index, part in enumerate(_parts(module)):
-        if isinstance(part, Feature) and index == 0:
-            feature = part
-        elif isinstance(part, nn.ReLU) and closed:
+        if index == 0 and _is_feature(part):
+            feature = cast(Feature, part)
+        elif type(part) is nn.ReLU and closed:
             closed = False
-        elif isinstance(part, nn.Conv2d | FactorizedReduce) and not closed:
-            layers.append(part)
+        elif type(part) in (nn.Conv2d, PointwiseConv, FactorizedReduce) and not closed:
+            layers.append(cast("nn.Conv2d | FactorizedReduce", part))
         elif isinstance(part, nn.BatchNorm2d) and not closed:
             stages.append(Stage(tuple(layers), part))
             layers, closed = [], True
@@ -60,13 +69,28 @@ def read_chain(module: nn.Module) -> Chain | None:
     return Chain(feature, tuple(stages)) if whole else None
 
 
+def is_linear_given_statistics(chain: Chain) -> bool:
+    """Return whether a folded batch norm and bias-free, zero-padded convolutions are all that the stages hold."""
+    layers = [layer for stage in chain.stages for layer in stage.layers if isinstance(layer, nn.Conv2d)]
+    plain = all(layer.bias is None and layer.padding_mode == "zeros" for layer in layers)
+    return plain and all(isinstance(stage.norm.running_mean, Tensor) for stage in chain.stages)
+
+
+def _is_feature(part: nn.Module) -> bool:
+    """Return whether the fused forward computes `part` as a feature: out of place, one output."""
+    if type(part) is nn.MaxPool2d:
+        return not part.return_indices
+    return type(part) is nn.AvgPool2d or (type(part) is nn.ReLU and not part.inplace)
+
+
 def _parts(module: nn.Module) -> Iterator[nn.Module]:
     """Yield the layers of a primitive in the order in which they run."""
-    if isinstance(module, FactorizedReduce):
+    if type(module) is FactorizedReduce:
         yield from (module.relu, module, module.bn)
-    elif isinstance(module, nn.Sequential):
-        yield from module
-    elif isinstance(getattr(module, "op", None), nn.Sequential):
-        yield from module.op  # type: ignore[misc]
-    elif not isinstance(module, nn.Identity):
+    elif type(module) is nn.Sequential:
+        for part in module:
+            yield from _parts(part)
+    elif type(module) in (ReLUConvBN, SepConv, DilConv):
+        yield from cast(nn.Sequential, module.op)
+    elif type(module) is not nn.Identity:
         yield module

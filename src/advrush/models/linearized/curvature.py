@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from advrush.models.fused.cell import Term, terms_of
-from advrush.models.fused.conv_chain import read_chain
+from advrush.models.fused.conv_chain import is_linear_given_statistics, read_chain
 from advrush.models.linearized.activations import is_linearizable
 from advrush.models.linearized.supernet import FoldedSupernet, SupernetAt
 from advrush.models.supernet import Cell, Supernet
@@ -55,7 +55,9 @@ def is_supported(supernet: Supernet) -> bool:
     cells = cast("list[Cell]", supernet.cells)
     chains = [term.chain for cell in cells for term in terms_of(cell)]
     chains += [read_chain(module) for cell in cells for module in cell.preprocess]
-    return all(chain is not None and is_linearizable(chain.feature) for chain in chains)
+    return all(
+        chain is not None and is_linearizable(chain.feature) and is_linear_given_statistics(chain) for chain in chains
+    )
 
 
 def _input_gradient(net: FoldedSupernet, x: Tensor, targets: Tensor) -> tuple[SupernetAt, Tensor, Tensor]:
