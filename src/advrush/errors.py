@@ -19,3 +19,7 @@ class GenotypeError(AdvrushError):
 
 class RunError(AdvrushError):
     """Refuse a run directory, or stop a run that can not go on (non-finite loss, out of memory)."""
+
+
+class ModelContractError(AdvrushError):
+    """Refuse a model that does not map images in [0, 1] to one row of finite logits each."""

@@ -17,6 +17,7 @@ from advrush.attacks.ensemble.record import Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.ensemble.rounds import Staged, undisturbed
 from advrush.attacks.fab import FAB
+from advrush.attacks.gate import gated
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.square import Square
 from advrush.attacks.threat import Norm, threat_model
@@ -51,12 +52,14 @@ class Cascade(ABC):
     def attacks_in_order(self) -> tuple[Staged, ...]:
         """Return the attacks."""
 
+    @gated
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Return adversarial examples (N, C, H, W), the originals where none is found."""
         ledger = self._run(model, x, y, None, True, None, None)
         assert ledger.x_adv is not None
         return ledger.x_adv.to(x)
 
+    @gated
     def run(
         self,
         model: nn.Module,
@@ -88,6 +91,11 @@ class Cascade(ABC):
             odd = suspicions(exact_model(model), first, labels, random_expected=self.averages)
         ledger = self._run(model, x, y, state, keep_examples, on_batch, indices)
         return Outcome(self.name, tuple(attack.name for attack in attacks), ledger, odd)
+
+    @property
+    def uses_gradients(self) -> bool:
+        """Return whether any of the attacks asks for gradients."""
+        return any(getattr(attack, "uses_gradients", True) for attack in self.attacks_in_order())
 
     @property
     def averages(self) -> bool:

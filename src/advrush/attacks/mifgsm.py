@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from advrush.attacks.gate import gated
 from advrush.attacks.losses import ce
 from advrush.attacks.pgd import input_gradient
 from advrush.attacks.threat import Norm, per_example, threat_model
@@ -39,6 +40,7 @@ class MIFGSM:
         """Name for tables and files."""
         return f"mifgsm{self.steps}"
 
+    @gated
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Return adversarial examples (N, C, H, W)."""
         threat = threat_model(self.norm, self.eps)

@@ -10,21 +10,31 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
+from advrush.attacks.gate import gated
 from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.passes.fast_model import correct, in_layout
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
+from advrush.errors import ModelContractError
 from advrush.modes import evaluating, frozen
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def input_gradient(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss) -> Tensor:
-    """Return the gradient of each example's own loss with respect to it, asked of nothing else."""
+    """Return the gradient of each example's own loss with respect to it, asked of nothing else.
+
+    Raises ModelContractError where the model cuts the graph.
+    """
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
         total = loss(model(x), y).sum()
+    if not total.requires_grad:
+        raise ModelContractError(
+            "the model's output does not depend on the image by differentiable operations (detach, round, argmax or "
+            "no_grad inside?); attack it with Square, which needs no gradient"
+        )
     return torch.autograd.grad(total, x)[0]
 
 
@@ -88,6 +98,7 @@ class FGSM:
         """Name for tables and files."""
         return "fgsm"
 
+    @gated
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Return adversarial examples (N, C, H, W)."""
         return self.perturb(model, x, y)
@@ -137,6 +148,7 @@ class PGD:
         kind = {"ce": "pgd", "margin": "cw", "dlr": "pgd_dlr"}[self.loss]
         return f"{kind}{self.steps}" + (f"x{self.restarts}" if self.restarts > 1 else "")
 
+    @gated
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Return adversarial examples (N, C, H, W) from the starts that `seed` gives."""
         return self.perturb(model, x, y, generator=seeded(self.seed))

@@ -46,6 +46,11 @@ class Square(Staged):
         """Name for tables and files."""
         return "square"
 
+    @property
+    def uses_gradients(self) -> bool:
+        """Return False: Square asks for logits alone."""
+        return False
+
     def rounds(self, classes: int) -> int:
         """Return 1."""
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, 
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.data import Dataset
+from advrush.errors import ModelContractError
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.results import Evaluation
 from advrush.evaluation.robust_accuracy import measure
@@ -107,7 +109,12 @@ def _evaluate(
     dtype = getattr(torch, config.dtype)
     split = dataset.test.to(device)
     x, y = split.images.to(dtype) / 255, split.labels
-    model, sweeps = model.to(dtype), sweeps_of(config)
+    if any(p.is_floating_point() and p.dtype != dtype for p in (*model.parameters(), *model.buffers())):
+        try:
+            model = copy.deepcopy(model).to(dtype)  # the caller's keeps its type
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            raise ModelContractError(f"the model cannot be copied to {dtype}: {error}; give one of that type") from None
+    sweeps = sweeps_of(config)
     state_name = "last.pt" if team.world == 1 else f"last-{team.rank}-of-{team.world}.pt"
     state = run.load_state(state_name)
     progress = state["progress"] if state else {}

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import Attack, Cascade, Outcome
+from advrush.attacks.ensemble.checks import suspicions
 from advrush.attacks.ensemble.record import Ledger
+from advrush.attacks.gate import check_images, check_labels, check_weights, opened, probe, seeded_globally
 from advrush.attacks.passes.counting import counting
-from advrush.attacks.passes.fast_model import correct
+from advrush.attacks.passes.fast_model import correct, exact_model
 from advrush.config import check
 from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.sweep import Sweep
@@ -25,6 +27,8 @@ Progress = dict[str, Tensor]
 that took: seconds, examples passed forward, backward; of ensembles their records."""
 
 UNKNOWN = -1
+SUSPECTED = 32
+"""Examples on which the checks of `attacks.ensemble.checks` are made for attacks that are no ensembles."""
 ALONE = Parallel(0, 1, torch.device("cpu"))
 
 
@@ -54,10 +58,22 @@ def measure(
         sweeps: curves of PGD to measure besides.
         team: the processes among which the examples are shared out; each has all of x and y, its own progress, and
             returns the outcome of all.
+
+    Raises DataError for images or labels, ModelContractError for a model that no attack can be trusted on (see
+    `attacks.gate`).
     """
     progress = {} if progress is None else progress
-    work = _Work(model, x, y, batch_size, progress, on_batch or (lambda *_: None), team)
-    with evaluating(model), frozen(model):
+    check_images(x)
+    y = check_labels(y, len(x))
+    check(len(x) > 0, "images", len(x), "at least one")
+    check_weights(model)
+    with torch.inference_mode(False), opened(), evaluating(model), frozen(model), seeded_globally(x.device, 0):
+        x, y = (part.clone() if part.is_inference() else part for part in (x, y))
+        single = [attack for attack in attacks if not isinstance(attack, Cascade)]
+        gradients = any(getattr(attack, "uses_gradients", True) for attack in attacks)
+        probe(model, x, y, gradients=gradients and bool(attacks))
+        odd = suspicions(exact_model(model), x[:SUSPECTED], y[:SUSPECTED]) if single else ()
+        work = _Work(model, x, y, batch_size, progress, on_batch or (lambda *_: None), team, odd)
         clean = work.clean()
         outcomes = [work.ensemble(a) if isinstance(a, Cascade) else work.attack(a, clean) for a in attacks]
         curves = {name: flags for sweep in sweeps for name, flags in work.sweep(sweep, clean).items()}
@@ -75,6 +91,7 @@ class _Work:
     progress: Progress
     on_batch: Callable[[Progress, str], None]
     team: Parallel
+    odd: tuple[str, ...]
 
     def clean(self) -> Tensor:
         """Return True (N,) where the model is right without an attack."""
@@ -100,7 +117,8 @@ class _Work:
                 self.on_batch(self.progress, attack.name)
         whole = self.team.largest(flags).bool()
         seconds, (forwards, backwards) = float(self.team.largest(spent[:1])), self.team.total(spent[1:]).tolist()
-        return AttackOutcome(attack.name, whole, seconds, int(forwards), int(backwards))
+        details = {"warnings": list(self.odd)} if self.odd else {}
+        return AttackOutcome(attack.name, whole, seconds, int(forwards), int(backwards), details)
 
     def sweep(self, sweep: Sweep, clean: Tensor) -> dict[str, Tensor]:
         """Measure the points of a curve; return flags (N,) by name."""

@@ -9,7 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from advrush.config import check
 from advrush.data import DataConfig
@@ -48,10 +49,23 @@ def as_target(target: str | Path | nn.Module) -> Target:
 def weights_digest(model: nn.Module) -> str:
     """Return 8 hexadecimal digits of the contents of all parameters and buffers."""
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, value in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(_content(value))
     return digest.hexdigest()[:8]
+
+
+def _content(value: object) -> bytes:
+    """Return the bytes of an entry of a state dict, of any dtype and layout; of extra state its text."""
+    if isinstance(value, tuple | list):
+        return b"".join(_content(part) for part in value)
+    if not isinstance(value, Tensor):
+        return repr(value).encode()
+    value = value.detach().cpu()
+    if value.is_quantized:
+        return repr(value.qscheme()).encode() + _content(value.int_repr()) + _content(value.dequantize())
+    value = value.to_dense() if value.layout != torch.strided else value
+    return bytes(value.contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def _from_files(path: Path) -> tuple[nn.Module, str]:

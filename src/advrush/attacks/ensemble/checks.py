@@ -29,7 +29,7 @@ def suspicions(model: nn.Module, x: Tensor, y: Tensor, *, random_expected: bool 
 
 def square_gain(robust_acc: Mapping[str, float]) -> str:
     """Return a sentence where Square lowered the accuracy that the attacks before it (in order) had left."""
-    names = list(robust_acc)
+    names = [name for name in robust_acc if name != "clean"]
     if "square" not in names or names.index("square") < 1:
         return ""
     before, after = robust_acc[names[names.index("square") - 1]], robust_acc["square"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, Group
+from advrush.attacks.gate import gated
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.threat import Norm, threat_model
@@ -49,6 +50,7 @@ class Staged(ABC):
         """Return whether round `number` draws one random image for each example (Square draws as it goes)."""
         return True
 
+    @gated
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Return adversarial examples (N, C, H, W), x itself where none is found, for one batch."""
         generator = seeded(self.seed)

@@ -1,0 +1,175 @@
+"""What every attack and evaluation asks of images, labels and model before it begins: refused in words if unmet."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from advrush.attacks.passes.fast_model import exact_model
+from advrush.errors import DataError, ModelContractError
+from advrush.modes import evaluating, frozen
+
+SLACK = 1e-4
+"""Images may leave [0, 1] by so much: rounding of a normalization that was undone, a hundredth of a gray level."""
+PROBED = 8
+"""Examples on which a model is tried before it is attacked."""
+
+_OPEN: ContextVar[bool] = ContextVar("gate_open", default=False)
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def check_images(x: Tensor) -> None:
+    """Raise DataError unless x (N, C, H, W) holds finite float32 or float64 pixels in [0, 1]."""
+    if not isinstance(x, Tensor) or x.dim() < 2:
+        raise DataError(f"images: got {_kind(x)}; expected a tensor (N, C, H, W)")
+    if x.dtype not in (torch.float32, torch.float64):
+        hint = "divide bytes by 255"
+        if x.is_floating_point():
+            hint = "Quick(model, dtype=...) searches in low precision and verifies in full"
+        raise DataError(f"images: got {x.dtype}; expected float32 or float64 pixels in [0, 1]: {hint}")
+    if not x.numel():
+        return
+    if not torch.isfinite(x).all():
+        raise DataError(f"images: {int((~torch.isfinite(x)).sum())} values are not finite; expected pixels in [0, 1]")
+    low_end, high_end = float(x.detach().amin()), float(x.detach().amax())
+    if low_end < -SLACK or high_end > 1 + SLACK:
+        hint = "divide by 255" if high_end > 2 else "put the normalization into the model"
+        raise DataError(f"images: got values from {low_end:g} to {high_end:g}; expected pixels in [0, 1]: {hint}")
+
+
+def check_labels(y: Tensor, count: int) -> Tensor:
+    """Return the labels as int64 (N,). Raises DataError unless they are `count` whole numbers >= 0 in one row."""
+    if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        kind = y.dtype if isinstance(y, Tensor) else _kind(y)
+        raise DataError(f"labels: got {kind}; expected whole numbers, one class index for each image")
+    if y.dim() != 1 or len(y) != count:
+        raise DataError(f"labels: got shape {tuple(y.shape)}; expected ({count},), one for each image")
+    if len(y) and int(y.amin()) < 0:
+        raise DataError(f"labels: got {int(y.amin())}; expected class indices from 0 on")
+    return y.long()
+
+
+def check_model(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool) -> None:
+    """Raise ModelContractError unless the model maps a few of the examples to finite logits (n, K), K >= 2.
+
+    Args:
+        model: in the state in which it is attacked; what it draws at random is undone by the caller.
+        x: images (N, C, H, W), N >= 1.
+        y: labels (N,), int64.
+        gradients: whether the attack needs the gradient of the input: it must then be finite.
+    """
+    exact, x = exact_model(model), x[:PROBED]
+    given = x.clone().requires_grad_(gradients)
+    seen = given.detach().clone() if not gradients else given * 1.0
+    version = seen._version
+    with torch.enable_grad() if gradients else torch.no_grad():
+        logits = exact(seen)
+    _check_logits(logits, len(x))
+    if seen._version != version:
+        raise ModelContractError(
+            "the model changes its input in place; let it work on a copy (x = x.clone(), or normalize out of place)"
+        )
+    classes = logits.shape[1]
+    if len(y) and int(y.amax()) >= classes:
+        raise ModelContractError(f"labels: got {int(y.amax())}; the model tells {classes} classes, 0 to {classes - 1}")
+    if gradients and logits.requires_grad:
+        total = cross_entropy(logits, y[:PROBED], reduction="sum")
+        (gradient,) = torch.autograd.grad(total, given, allow_unused=True)
+        if gradient is not None and not torch.isfinite(gradient).all():
+            bad = int((~torch.isfinite(gradient)).flatten(1).any(dim=1).sum())
+            raise ModelContractError(
+                f"the gradient of the loss with respect to the image is not finite for {bad} of {len(x)} images; "
+                "look for a square root, a norm or a logarithm at 0 in the model, or attack it with Square"
+            )
+
+
+def check_weights(model: nn.Module) -> None:
+    """Raise ModelContractError for weights that autograd cannot see: those made under `inference_mode`."""
+    if any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers())):
+        raise ModelContractError("the model was made under torch.inference_mode(); make or copy it outside")
+
+
+def _check_logits(logits: Any, count: int) -> None:
+    if not isinstance(logits, Tensor):
+        raise ModelContractError(
+            f"the model returns {_kind(logits)}; expected one tensor of logits (N, K): wrap it in a module that "
+            "returns the logits alone"
+        )
+    if logits.dim() != 2 or len(logits) != count:
+        raise ModelContractError(f"the model maps {count} images to {tuple(logits.shape)}; expected ({count}, classes)")
+    if logits.shape[1] < 2:
+        raise ModelContractError(
+            "the model returns one column; expected a logit for each class: give a binary classifier two, (0, z)"
+        )
+    if not logits.is_floating_point() or not torch.isfinite(logits).all():
+        raise ModelContractError("the model's logits are not finite numbers on images in [0, 1]")
+
+
+@contextmanager
+def opened() -> Iterator[None]:
+    """Let attacks run unchecked inside: the caller has checked the examples and the model itself."""
+    token = _OPEN.set(True)
+    try:
+        yield
+    finally:
+        _OPEN.reset(token)
+
+
+def gated(call: Call) -> Call:
+    """Check examples and model before `call(attack, model, x, y, ...)`, and leave the global random state alone.
+
+    An empty batch comes back as it is from a call that returns examples. Attacks that need gradients also work where
+    the caller has switched them off (`no_grad`, `inference_mode`).
+    Raises DataError for images or labels, ModelContractError for a model.
+    """
+
+    @functools.wraps(call)
+    def checked(attack: Any, model: nn.Module, x: Tensor, y: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if _OPEN.get() or x.is_meta:
+            with seeded_globally(x.device, attack.seed):
+                return call(attack, model, x, y, *args, **kwargs)
+        check_images(x)
+        y = check_labels(y, len(x))
+        if not len(x) and call.__name__ == "__call__":
+            return x.detach().clone()
+        with torch.inference_mode(False), torch.enable_grad(), opened(), seeded_globally(x.device, attack.seed):
+            x, y = (part.clone() if part.is_inference() else part for part in (x, y))
+            if len(x):
+                probe(model, x, y, gradients=getattr(attack, "uses_gradients", True))
+            return call(attack, model, x, y, *args, **kwargs)
+
+    return checked  # type: ignore[return-value]
+
+
+def probe(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool) -> None:
+    """Run `check_model` on the model's own device in eval mode, with parameters frozen."""
+    exact = exact_model(model)
+    check_weights(exact)
+    device = next((p.device for p in exact.parameters()), x.device)
+    dtype = next((p.dtype for p in exact.parameters() if p.is_floating_point()), x.dtype)
+    if dtype in (torch.float16, torch.bfloat16):
+        raise ModelContractError(
+            f"the model's weights are {dtype}; expected float32 or float64: rounding would decide what is robust. "
+            "Give model.float(); Quick(model, dtype=...) searches in low precision and verifies in full"
+        )
+    with evaluating(exact), frozen(exact):
+        check_model(model, x[:PROBED].to(device), y.to(device), gradients=gradients)
+
+
+@contextmanager
+def seeded_globally(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed what a random model draws from the global generator, and put that generator back afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.random.manual_seed(seed)
+        yield
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
