@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,60 @@ def test_a_class_that_is_only_in_the_test_folder_is_refused(tmp_path: Path) -> N
     class_folders(tmp_path / "test", Pixels(6, 3, 5, 0))
     with pytest.raises(DataError, match="class class_2 is not below train; expected one of class_0, class_1"):
         load_dataset("own", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("litter", [".cache", "__MACOSX", "@eaDir"])
+def test_hidden_and_system_folders_are_no_classes(tmp_path: Path, litter: str) -> None:
+    for name in ("a", "b", litter):
+        for i in range(4):
+            place = tmp_path / "train" / name
+            place.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4), (i, 0, 0)).save(place / f"{i}.png")
+            (tmp_path / "test" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4), (i, 9, 0)).save(tmp_path / "test" / name / f"{i}.png")
+    (tmp_path / "train" / "a" / "._0.png").write_bytes(b"shadow")
+    data = load_dataset("mine", data_dir=tmp_path)
+    assert data.classes == ("a", "b")
+    assert len(data.train) == 8
+
+
+@pytest.mark.parametrize("ending", ["webp", "tif", "tiff", "gif", "bmp"])
+def test_common_forms_are_read(tmp_path: Path, ending: str) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            Image.new("L", (4, 4), 10 * i).save(tmp_path / name / f"{i}.{ending}")
+    data = load_dataset("mine", data_dir=tmp_path)
+    assert len(data.train) + len(data.test) == 10
+
+
+@pytest.mark.parametrize("kind", ["empty class", "folder called like an image", "broken link", "form not read"])
+def test_what_would_vanish_in_silence_is_named(tmp_path: Path, kind: str) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            Image.new("RGB", (4, 4)).save(tmp_path / name / f"{i}.png")
+    named = tmp_path / "b" / "odd.png"
+    match kind:
+        case "empty class":
+            named = tmp_path / "b"
+            for file in named.iterdir():
+                file.unlink()
+        case "folder called like an image":
+            named.mkdir()
+        case "broken link":
+            named.symlink_to(tmp_path / "gone.png")
+        case _:
+            named = named.with_suffix(".heic")
+            named.write_bytes(b"x")
+    with pytest.raises(DataError, match=re.escape(str(named))):
+        load_dataset("mine", data_dir=tmp_path)
+
+
+def test_gray_beside_colored_images_become_three_channels(tmp_path: Path) -> None:
+    for part, mode in (("train", "RGB"), ("test", "L")):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.new(mode, (4, 4)).save(tmp_path / part / name / "0.png")
+    data = load_dataset("mine", data_dir=tmp_path)
+    assert data.train.images.shape[1] == data.test.images.shape[1] == 3

@@ -1,16 +1,18 @@
 """Run directories: atomic files, resume, cache, lock."""
 
+import errno
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from advrush.errors import RunError
+from advrush.errors import ConfigError, RunError
 from advrush.run import Run, write_atomically
 
 
@@ -111,3 +113,58 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
 def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not a run directory"):
         Run.at(tmp_path)
+
+
+@pytest.mark.parametrize(("key", "then", "now"), [("data", "a", "b"), ("outputs", [1.0, 2.0], [1.0, 2.1])])
+def test_run_of_something_else_is_refused_by_name(tmp_path: Path, key: str, then: Any, now: Any) -> None:
+    run = Run.open(tmp_path, "train", "x", Config(), identity={key: then})
+    run.finish({"loss": 1.0})
+    run.close()
+    Run.open(tmp_path, "train", "x", Config(), identity={key: then}).close()
+    with pytest.raises(RunError, match=f"another {key}"):
+        Run.open(tmp_path, "train", "x", Config(), identity={key: now})
+    Run.open(tmp_path, "train", "x", Config(), identity={key: then}).close()  # the refusal released the lock
+
+
+def test_outputs_equal_up_to_rounding_are_the_same_model(tmp_path: Path) -> None:
+    run = Run.open(tmp_path, "train", "x", Config(), identity={"outputs": [1.0, -2.0]})
+    run.finish({})
+    run.close()
+    again = Run.open(tmp_path, "train", "x", Config(), identity={"outputs": [1.00001, -2.00001]})
+    assert again.done
+    again.close()
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "../up", ".hidden", "x" * 300, ""])
+def test_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        Run.open(tmp_path, "train", name, Config())
+    assert not list(tmp_path.iterdir())
+
+
+def test_run_that_computed_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    run = Run.open(tmp_path, "train", "x", Config(), identity={"data": "a"})
+    assert run.path.is_dir()
+    run.close()
+    assert not run.path.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '"text"', "[" * 100_000])
+def test_damaged_result_is_named(tmp_path: Path, content: str) -> None:
+    run = Run.open(tmp_path, "train", "x", Config())
+    run.finish({})
+    run.close()
+    (run.path / "result.json").write_text(content)
+    with pytest.raises(RunError, match=r"result\.json"):
+        run.result()
+
+
+def test_file_system_without_locks_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    run = Run.open(tmp_path, "train", "x", Config())
+    run.finish({})
+    run.close()
+    assert run.done

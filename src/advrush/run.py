@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
+import dataclasses
+import errno
 import json
 import os
 import platform
@@ -22,8 +23,41 @@ import torch
 from advrush import config as configs
 from advrush.errors import RunError
 
+try:
+    import fcntl
+except ImportError:  # Windows: runs can be read and written there, but a second process is not kept out
+    fcntl = None  # type: ignore[assignment]
+
 LAST = "last.pt"
 """The state of an unfinished stage."""
+
+
+IDENTITY = "identity.json"
+"""What a run is of besides its configuration."""
+
+
+def _alike(known: Any, now: Any) -> bool:
+    """Return whether two entries of an identity are equal; lists of numbers up to rounding."""
+    if isinstance(known, list) and isinstance(now, list):
+        scale = max((abs(float(v)) for v in known), default=0.0)
+        return len(known) == len(now) and all(
+            abs(float(a) - float(b)) <= 1e-3 * scale + 1e-9 for a, b in zip(known, now, strict=True)
+        )
+    return bool(known == now)
+
+
+def described(objective: object) -> str:
+    """Return the class of an object, and its fields where it is a dataclass; never an address in memory."""
+    kind = f"{type(objective).__module__}.{type(objective).__qualname__}"
+    if not dataclasses.is_dataclass(objective) or isinstance(objective, type):
+        return kind
+    values = {f.name: getattr(objective, f.name) for f in dataclasses.fields(objective)}
+    fields = (f"{k}={v!r}" if isinstance(v, int | float | str | None) else f"{k}=..." for k, v in values.items())
+    return f"{kind}({', '.join(fields)})"
+
+
+def _short(value: Any) -> str:
+    return f"{len(value)} numbers" if isinstance(value, list) else str(value)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -49,11 +83,28 @@ class Run:
     _lock: IO[str] | None = field(default=None, repr=False)
 
     @classmethod
-    def open(cls, runs_dir: Path, stage: str, name: str, config: Any, *, writer: bool = True) -> Self:
+    def open(
+        cls,
+        runs_dir: Path,
+        stage: str,
+        name: str,
+        config: Any,
+        *,
+        writer: bool = True,
+        identity: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Create or reopen the directory; `writer` takes its lock (only rank 0 of a job writes).
 
-        Raises RunError if another process is writing there now.
+        `identity` is what the run is of besides its configuration: the checksum of the data, what a model computes,
+        an objective of one's own. It is kept in identity.json and compared when the run is opened again.
+
+        Raises RunError if another process is writing there now, or if the run is of something else; ConfigError for a
+        name that is no file name.
         """
+        plain = (
+            bool(name) and not name.startswith(".") and not any(mark in name for mark in "/\\\0") and len(name) < 200
+        )
+        configs.check(plain, "name", name, "a file name: no slash, no dot in front, under 200 characters")
         run = cls(Path(runs_dir) / stage / f"{name}-{configs.digest(config)}")
         if writer:
             try:
@@ -61,10 +112,30 @@ class Run:
             except OSError as error:
                 raise RunError(f"{run.path}: cannot be created ({error.strerror}); choose another --runs-dir") from None
             run._acquire()
+            try:
+                run._compare(identity or {})
+            except RunError:
+                run.close()
+                raise
             if not run.done:
                 write_atomically(run.path / "config.toml", configs.to_toml(config))
                 run.write_json("environment.json", environment())
         return run
+
+    def _compare(self, identity: Mapping[str, Any]) -> None:
+        """Write identity.json, or raise RunError where the one that is there tells of something else."""
+        path = self.path / IDENTITY
+        if path.is_file():
+            known = self.read_json(IDENTITY)
+            for key in sorted(set(known) & set(identity) if isinstance(known, dict) else ()):
+                if not _alike(known[key], identity[key]):
+                    then, now = _short(known[key]), _short(identity[key])
+                    raise RunError(
+                        f"{self.path}: this run is of another {key}: {then} then, {now} now; "
+                        "give the configuration another name, or remove that run"
+                    )
+        elif identity:
+            self.write_json(IDENTITY, dict(identity))
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -74,10 +145,19 @@ class Run:
         return cls(Path(path))
 
     def close(self) -> None:
-        """Release the lock."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Release the lock; a run that was refused before it computed anything leaves no folder."""
+        if self._lock is None:
+            return
+        try:
+            there = {file.name for file in self.path.iterdir()}
+            if there <= {"config.toml", "environment.json", IDENTITY, ".lock"}:
+                for file in there:
+                    (self.path / file).unlink()
+                self.path.rmdir()
+        except OSError:  # another process came in between, or the folder cannot be written: it stays
+            pass
+        self._lock.close()
+        self._lock = None
 
     @property
     def stage(self) -> str:
@@ -93,7 +173,9 @@ class Run:
         """Return the result; RunError if the run has not finished."""
         if not self.done:
             raise RunError(f"{self.path}: not finished; run the same command again to go on")
-        found: dict[str, Any] = self.read_json("result.json")
+        found = self.read_json("result.json")
+        if not isinstance(found, dict):
+            raise RunError(f"{self.path / 'result.json'}: got a {type(found).__name__}; expected a JSON object")
         return found
 
     def finish(self, result: Mapping[str, Any]) -> None:
@@ -160,14 +242,21 @@ class Run:
         write_atomically(self.path / name, json.dumps(value, indent=2) + "\n")
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON file of this run."""
-        return json.loads((self.path / name).read_text())
+        """Read a JSON file of this run. Raises RunError, naming the file, where it cannot be read as JSON."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.path / name}: cannot be read ({error}); the run is damaged") from None
 
     def _acquire(self) -> None:
         lock = (self.path / ".lock").open("a+")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # a file system without locks
+                self._lock = lock
+                return
             lock.close()
             raise RunError(f"{self.path}: another process is working on this run; wait for it or stop it") from None
         self._lock = lock

@@ -11,7 +11,7 @@ from advrush.attacks.autoattack import AutoAttack, Duo, staged
 from advrush.attacks.mifgsm import MIFGSM
 from advrush.attacks.pgd import FGSM, PGD
 from advrush.attacks.threat import ThreatModel
-from advrush.config import did_you_mean
+from advrush.config import check, did_you_mean
 from advrush.errors import ConfigError
 
 STEP_FRACTION = 3.1
@@ -81,4 +81,5 @@ def _parse(word: str, threat: ThreatModel, seed: int) -> Attack:
         hint = did_you_mean(name, [*MAKERS, *EXAMPLES]) or f"; known: {', '.join(MAKERS)}, with steps such as pgd20"
         raise ConfigError(f"attacks: unknown attack '{word}'{hint}")
     kind, steps, restarts = match.groups()
+    check(int(steps) >= 1 and int(restarts or 1) >= 1, "attacks", word, "at least one step and one start")
     return MAKERS[kind](threat, seed, int(steps), int(restarts or 1))

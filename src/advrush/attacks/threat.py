@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +29,7 @@ class ThreatModel(ABC):
     """Radius of the ball."""
 
     def __post_init__(self) -> None:
-        check(self.eps > 0, "eps", self.eps, "a number > 0, such as 0.031")
+        check(0 < self.eps < math.inf, "eps", self.eps, "a number > 0, such as 0.031")
 
     @property
     @abstractmethod
@@ -62,7 +63,11 @@ class ThreatModel(ABC):
 
 @dataclass(frozen=True)
 class Linf(ThreatModel):
-    """Each channel of each pixel moves by at most `eps`."""
+    """Each channel of each pixel moves by at most `eps`, which is at most 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.eps <= 1, "eps", self.eps, f"at most 1, since pixels are in [0, 1]; was {self.eps:g}/255 meant?")
 
     @property
     def norm(self) -> Norm:

@@ -22,7 +22,7 @@ CHUNK = 256
 
 
 def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str]) -> Pixels:
-    """Decode `count` PNG or JPEG files into uint8 (N, H, W, C), gray (C = 1) only if all are.
+    """Decode `count` image files into uint8 (N, H, W, C), gray (C = 1) only if all are.
 
     `read(i)` gives the bytes of file i, `name(i)` what to call it. Raises DataError naming a broken file, one of
     another size than the first, or one with more than 8 bits a channel.
@@ -38,7 +38,10 @@ def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str])
             image = _one(read(i), name(i))
             if image.shape[:2] != (height, width):
                 found = f"{image.shape[1]}x{image.shape[0]} pixels"
-                raise DataError(f"{name(i)}: {found}; expected {width}x{height} as {name(0)}: resize the images first")
+                same = f"expected {width}x{height} as {name(0)}"
+                raise DataError(
+                    f"{name(i)}: {found}; {same}: data.image_size takes images of one size, resize them first"
+                )
             gray &= image.ndim == 2
             result[i] = image if image.ndim == 3 else image[..., None]
         return gray
@@ -56,10 +59,14 @@ def decode_files(paths: Sequence[Path]) -> Pixels:
 
 def _one(encoded: bytes, name: str) -> Pixels:
     try:
-        with Image.open(BytesIO(encoded), formats=("PNG", "JPEG", "BMP")) as image:
+        with Image.open(BytesIO(encoded), formats=("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")) as image:
             if image.mode not in EIGHT_BIT:
                 raise DataError(f"{name}: pixels of mode {image.mode}; expected 8 bits a channel")
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+            if image.mode in ("1", "L", "LA"):
+                return np.asarray(image.convert("L"))
+            return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(f"{name}: damaged, {len(encoded)} bytes ({reason}); expected a PNG or JPEG file") from None
+        raise DataError(
+            f"{name}: damaged, {len(encoded)} bytes ({reason}); expected a PNG, JPEG, BMP, WebP, TIFF or GIF file"
+        ) from None

@@ -90,10 +90,21 @@ def halve(split: Split) -> tuple[Split, Split]:
 
 
 def class_names(labels: Iterable[int], names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names, or the numbers up to the largest label where there are none."""
+    """Return the names, or the numbers up to the largest label where there are none.
+
+    Raises DataError for numbers without names that leave one out: labels from 1 on, or with holes, would make a class
+    of which there is no image.
+    """
     if names is not None:
         return tuple(str(name) for name in names)
-    return tuple(str(i) for i in range(max(labels, default=-1) + 1))
+    present = set(labels)
+    missing = sorted(set(range(max(present, default=-1) + 1)) - present)
+    if missing:
+        raise DataError(
+            f"labels: no image of class {missing[0]}, the largest label is {max(present)}; number the classes from 0 "
+            "without holes, or give class_names"
+        )
+    return tuple(str(i) for i in range(len(present)))
 
 
 def check_raw(raw: Raw, where: str, known: Known | None, *, partial: bool) -> None:

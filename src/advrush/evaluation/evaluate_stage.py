@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from advrush import parallel
 from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, threat_model
+from advrush.attacks.gate import PROBED, seeded_globally
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.data import Dataset
@@ -57,7 +58,8 @@ def evaluate(
     config = replace(config or EvaluateConfig(), model=found.label, weights=found.digest)
     attacks = attacks_of(config)
     dataset = config.data.load(data_dir)
-    run = Run.open(Path(runs_dir), "evaluate", config.name, config, writer=team.is_main)
+    identity = {"data": dataset.checksum, "outputs": outputs(found.model, dataset)}
+    run = Run.open(Path(runs_dir), "evaluate", config.name, config, writer=team.is_main, identity=identity)
     try:
         if not team.share(run.done):
             _evaluate(found.model.to(team.device), config, attacks, dataset, run, display and team.is_main, team)
@@ -65,6 +67,18 @@ def evaluate(
         return run
     finally:
         run.close()
+
+
+def outputs(model: nn.Module, dataset: Dataset) -> list[float]:
+    """Return what a model computes on the first test images: its code is part of what an evaluation measures."""
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+    x = (dataset.test.images[:PROBED].float() / 255).to(parameter.device, parameter.dtype)
+    with evaluating(model), torch.inference_mode(False), torch.no_grad(), seeded_globally(x.device, 0):
+        try:
+            logits = model(x)
+        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+            raise ModelContractError(f"the model fails on images of shape {tuple(x.shape)}: {error}") from None
+    return [round(v, 6) for v in logits.double().flatten().tolist()] if isinstance(logits, Tensor) else []
 
 
 def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:

@@ -75,7 +75,10 @@ def measure(
         odd = suspicions(exact_model(model), x[:SUSPECTED], y[:SUSPECTED]) if single else ()
         work = _Work(model, x, y, batch_size, progress, on_batch or (lambda *_: None), team, odd)
         clean = work.clean()
-        outcomes = [work.ensemble(a) if isinstance(a, Cascade) else work.attack(a, clean) for a in attacks]
+        outcomes = [
+            work.ensemble(attack, key) if isinstance(attack, Cascade) else work.attack(attack, key, clean)
+            for attack, key in zip(attacks, _keys(attacks), strict=True)
+        ]
         curves = {name: flags for sweep in sweeps for name, flags in work.sweep(sweep, clean).items()}
     return Evaluation(clean.cpu(), outcomes, curves)
 
@@ -102,10 +105,10 @@ class _Work:
             self.progress["clean"] = torch.cat(parts).to("cpu", torch.int8)
         return self.team.largest(self.progress["clean"]).bool()
 
-    def attack(self, attack: Attack, clean: Tensor) -> AttackOutcome:
+    def attack(self, attack: Attack, key: str, clean: Tensor) -> AttackOutcome:
         """Run one attack on what is right without it."""
-        flags = self.progress.setdefault(attack.name, torch.where(clean, UNKNOWN, 0).to(torch.int8))
-        spent = self.progress.setdefault(f"{attack.name}/spent", torch.zeros(3, dtype=torch.float64))
+        flags = self.progress.setdefault(key, torch.where(clean, UNKNOWN, 0).to(torch.int8))
+        spent = self.progress.setdefault(f"{key}/spent", torch.zeros(3, dtype=torch.float64))
         for rows, seeded in self._own(seeded_batches(attack, clean.nonzero().flatten(), self.batch_size)):
             if (flags[rows] == UNKNOWN).any():
                 started = time.monotonic()
@@ -114,11 +117,11 @@ class _Work:
                     flags[rows] = correct(self.model, x_adv, self.y[rows]).to("cpu", torch.int8)
                 seconds = time.monotonic() - started
                 spent += torch.tensor([seconds, passes.forwards, passes.backwards], dtype=torch.float64)
-                self.on_batch(self.progress, attack.name)
+                self.on_batch(self.progress, key)
         whole = self.team.largest(flags).bool()
         seconds, (forwards, backwards) = float(self.team.largest(spent[:1])), self.team.total(spent[1:]).tolist()
         details = {"warnings": list(self.odd)} if self.odd else {}
-        return AttackOutcome(attack.name, whole, seconds, int(forwards), int(backwards), details)
+        return AttackOutcome(key, whole, seconds, int(forwards), int(backwards), details)
 
     def sweep(self, sweep: Sweep, clean: Tensor) -> dict[str, Tensor]:
         """Measure the points of a curve; return flags (N,) by name."""
@@ -134,16 +137,16 @@ class _Work:
                 self.on_batch(self.progress, "sweep")
         return {name: self.team.largest(self.progress[key]).bool() for name, key in kept.items()}
 
-    def ensemble(self, attack: Cascade) -> AttackOutcome:
+    def ensemble(self, attack: Cascade, key: str) -> AttackOutcome:
         """Run an ensemble, which keeps its own record: it resumes within an attack and tells which one broke what."""
-        prefix, team = f"{attack.name}/", self.team
+        prefix, team = f"{key}/", self.team
         check(team.world == 1 or attack.order == "example", "order", attack.order, "example, in several processes")
-        kept = {key.removeprefix(prefix): value for key, value in self.progress.items() if key.startswith(prefix)}
+        kept = {name.removeprefix(prefix): value for name, value in self.progress.items() if name.startswith(prefix)}
         own = torch.arange(team.rank, len(self.x), team.world)
 
         def save(state: Progress) -> None:
-            self.progress.update({prefix + key: value for key, value in state.items()})
-            self.on_batch(self.progress, attack.name)
+            self.progress.update({prefix + name: value for name, value in state.items()})
+            self.on_batch(self.progress, key)
 
         found = attack.run(
             self.model,
@@ -156,16 +159,30 @@ class _Work:
         found = _joined(found, own, len(self.x), team)
         rows = found.waterfall()
         seconds, forwards, backwards = (
-            sum(row[key] for row in rows[1:]) for key in ("seconds", "forwards", "backwards")
+            sum(row[name] for row in rows[1:]) for name in ("seconds", "forwards", "backwards")
         )
         details = {"waterfall": rows, "warnings": list(found.warnings())}
-        outcome = AttackOutcome(attack.name, found.flags, seconds, forwards, backwards, details)
+        outcome = AttackOutcome(key, found.flags, seconds, forwards, backwards, details)
         outcome.broken_by = found.broken_by()
         return outcome
 
     def _own(self, batches: Iterable[tuple[Tensor, Attack]]) -> Iterator[tuple[Tensor, Attack]]:
         """Yield every world-th batch: the share of this process."""
         return islice(batches, self.team.rank, None, self.team.world)
+
+
+def _keys(attacks: Sequence[Attack]) -> list[str]:
+    """Return a name for each attack: its own, and where that is taken with norm and radius, then with a number."""
+    keys: list[str] = []
+    for attack in attacks:
+        key = attack.name
+        if key in keys:
+            key = f"{key}@{getattr(attack, 'norm', '')}-{getattr(attack, 'eps', 0):g}"
+        number, base = 2, key
+        while key in keys:
+            key, number = f"{base}#{number}", number + 1
+        keys.append(key)
+    return keys
 
 
 def _joined(outcome: Outcome, own: Tensor, total: int, team: Parallel) -> Outcome:

@@ -20,7 +20,7 @@ from advrush.errors import RunError
 from advrush.models.supernet import Supernet
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.progress import Display
-from advrush.run import Run, memory_advice
+from advrush.run import Run, described, memory_advice
 from advrush.searching.config import SearchConfig
 from advrush.searching.monitor import Monitor, describe, skip_warning
 from advrush.searching.objectives import (
@@ -63,7 +63,8 @@ def search(
     """
     team = parallel.setup(device)
     dataset = config.data.load(data_dir)
-    run = Run.open(Path(runs_dir), "search", config.name, config, writer=team.is_main)
+    identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
+    run = Run.open(Path(runs_dir), "search", config.name, config, writer=team.is_main, identity=identity)
     try:
         if not team.share(run.done):
             chosen = objective or objective_of(config, dataset)

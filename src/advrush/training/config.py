@@ -54,7 +54,9 @@ class OptimizerConfig:
     """Largest 2-norm of all gradients together."""
 
     def __post_init__(self) -> None:
-        check(self.lr > 0, "optimizer.lr", self.lr, "a number > 0")
+        check(0 < self.lr < math.inf, "optimizer.lr", self.lr, "a number > 0")
+        check(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "a number from 0 to below 1")
+        check(0 <= self.weight_decay < math.inf, "optimizer.weight_decay", self.weight_decay, "a number >= 0")
         check(self.clip > 0, "optimizer.clip", self.clip, "a number > 0")
         check(0 < self.rise < 1, "optimizer.rise", self.rise, "a number between 0 and 1")
 
@@ -139,6 +141,7 @@ class TrainConfig:
         held = self.validation_examples
         check(held is None or held >= 1, "validation_examples", held, "a whole number >= 1")
         check(self.eval_every >= 1, "eval_every", self.eval_every, "a whole number >= 1")
+        check(0 <= self.drop_path < 1, "drop_path", self.drop_path, "a number from 0 to below 1")
         check(self.beta >= 0, "beta", self.beta, "a number >= 0")
         check(0 <= self.awp < 1, "awp", self.awp, "a number from 0 to below 1, such as 0.005")
         check(self.awp_after >= 0, "awp_after", self.awp_after, "a whole number >= 0")

@@ -21,7 +21,7 @@ from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.models.weights.saved import BEST, WEIGHTS, Blueprint
 from advrush.progress import Display
-from advrush.run import Run, memory_advice
+from advrush.run import Run, described, memory_advice
 from advrush.track import Mirror, tracker
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
@@ -48,7 +48,8 @@ def train(
     mirror = tracker(track)
     team = parallel.setup(device)
     dataset = config.data.load(data_dir)
-    run = Run.open(Path(runs_dir), "train", config.name, config, writer=team.is_main)
+    identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
+    run = Run.open(Path(runs_dir), "train", config.name, config, writer=team.is_main, identity=identity)
     try:
         if not team.share(run.done):
             with memory_advice("batch_size", config.batch_size):

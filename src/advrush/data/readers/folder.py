@@ -10,7 +10,11 @@ from advrush.data.known import Known
 from advrush.data.raw import Raw, Source, hold_out, split_of
 from advrush.errors import DataError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+SYSTEM = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found")
+"""Names that operating systems put beside images; so are all that begin with a dot."""
+OTHER_IMAGES = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".raw", ".nef", ".cr2", ".dng", ".ico")
+"""Forms of images that are not read."""
 Classes = dict[str, tuple[Path, ...]]
 
 
@@ -30,12 +34,40 @@ def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
 
 
 def _classes(root: Path) -> Classes:
-    """Return the images of each folder that has any, both in the order of their names."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    found = {
-        folder.name: tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)) for folder in folders
-    }
+    """Return the images of each folder that has any, both in the order of their names.
+
+    Hidden and system folders are left out. Raises DataError for a folder without images beside such with images, which
+    would renumber the classes in silence, and for an image that is a folder, a broken link or of a form not read.
+    """
+    there = sorted(root.iterdir()) if root.is_dir() else []
+    folders = [path for path in there if path.is_dir() and not _is_litter(path)]
+    found = {folder.name: tuple(path for path in sorted(folder.iterdir()) if _is_image(path)) for folder in folders}
+    empty = [name for name, files in found.items() if not files and name not in ("train", "test", "val")]
+    if empty and any(found.values()):
+        raise DataError(
+            f"{root / empty[0]}: no images ({', '.join(ENDINGS)}) in it, beside classes that have some; remove the "
+            "folder if it is no class"
+        )
     return {name: files for name, files in found.items() if files}
+
+
+def _is_litter(path: Path) -> bool:
+    return path.name.startswith(".") or path.name in SYSTEM
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a path is an image file; DataError for what looks like one and cannot be read."""
+    ending = path.suffix.lower()
+    if _is_litter(path):
+        return False
+    if ending in OTHER_IMAGES:
+        raise DataError(
+            f"{path}: images of the form {ending} are not read; convert them to one of {', '.join(ENDINGS)}"
+        )
+    if ending in ENDINGS and not path.is_file():
+        what = "a link to nothing" if path.is_symlink() else "a folder, not an image"
+        raise DataError(f"{path}: {what}; remove or rename it")
+    return ending in ENDINGS
 
 
 def _files(*parts: Classes) -> tuple[Path, ...]:
@@ -50,8 +82,12 @@ def _separate(root: Path, parts: dict[str, Classes]) -> Raw:
     for name in (*test, *held):
         if name not in names:
             raise DataError(f"{root}: class {name} is not below train; expected one of {', '.join(names)}")
-    validation = _read(held, names, root) if held else None
-    return Raw(_read(parts["train"], names, root), _read(test, names, root), names, validation)
+    splits = [_read(part, names, root) for part in (parts["train"], test, held) if part]
+    channels = max(split.images.shape[1] for split in splits)  # gray beside colored ones: three alike
+    train, tested, *rest = (
+        Split(split.images.expand(-1, channels, -1, -1).contiguous(), split.labels) for split in splits
+    )
+    return Raw(train, tested, names, rest[0] if rest else None)
 
 
 def _together(root: Path, everything: Classes) -> Raw:

@@ -38,8 +38,13 @@ def _walk(root: Path) -> list[str]:
     for below in ("train", "val"):
         for folder, _, files in os.walk(root / below):
             relative = Path(folder).relative_to(root).as_posix()
-            found += [f"{relative}/{file}" for file in files if file.endswith(".JPEG")]
+            found += [f"{relative}/{file}" for file in files if _is_image(file)]
     return sorted(found)
+
+
+def _is_image(name: str) -> bool:
+    """Return whether a file is an image of the set, not the shadow (`._x.JPEG`) that macOS puts beside one."""
+    return name.endswith(".JPEG") and not name.rpartition("/")[2].startswith(".")
 
 
 def _from_folder(root: Path, names: Sequence[str]) -> Raw:
@@ -62,7 +67,7 @@ def _read(where: str, names: Sequence[str], read: Callable[[str], bytes]) -> Raw
             raise DataError(f"{where}: has no {name}; expected the layout of {FOLDER}")
     classes = tuple(read("wnids.txt").decode().split())
     index = {wnid: label for label, wnid in enumerate(classes)}
-    train = [name for name in names if name.startswith("train/") and name.endswith(".JPEG")]
+    train = [name for name in names if name.startswith("train/") and _is_image(name)]
     rows = [line.split("\t") for line in read(ANNOTATIONS).decode().splitlines() if line.strip()]
     held = [f"val/images/{row[0]}" for row in rows]
     missing = [name for name in held if name not in there]
