@@ -246,7 +246,7 @@ class Run:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.path / name}: cannot be read ({error}); the run is damaged") from None
+            raise RunError(f"{self.path}: damaged run directory: {name} cannot be read ({error})") from None
 
     def _acquire(self) -> None:
         lock = (self.path / ".lock").open("a+")
