@@ -11,6 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from advrush.analysis import analyze_architecture as analyze_architecture
+    from advrush.analysis import analyze_curvature as analyze_curvature
+    from advrush.analysis import analyze_landscape as analyze_landscape
+    from advrush.analysis import anatomy as anatomy
+    from advrush.analysis import input_landscape as input_landscape
+    from advrush.analysis import input_spectrum as input_spectrum
+    from advrush.analysis import weight_landscape as weight_landscape
     from advrush.attacks import FGSM as FGSM
     from advrush.attacks import PGD as PGD
     from advrush.attacks import AutoAttack as AutoAttack
@@ -41,15 +48,22 @@ _HOMES = {
     "PGD": "attacks",
     "SearchConfig": "searching",
     "TrainConfig": "training",
+    "analyze_architecture": "analysis",
+    "analyze_curvature": "analysis",
+    "analyze_landscape": "analysis",
+    "anatomy": "analysis",
     "build": "models.build",
     "derive": "searching",
     "evaluate": "evaluation",
+    "input_landscape": "analysis",
+    "input_spectrum": "analysis",
     "load": "models.weights.saved",
     "load_dataset": "data",
     "measure": "evaluation",
     "search": "searching",
     "train": "training",
     "transfer": "evaluation",
+    "weight_landscape": "analysis",
     "write_report": "report",
 }
 __all__ = list(_HOMES)

@@ -1,5 +1,6 @@
 """The commands, by name; each module turns arguments into one call of the library."""
 
+from advrush.commands.analyze import analyze
 from advrush.commands.demo import demo
 from advrush.commands.evaluate import evaluate
 from advrush.commands.exchange import export_network, import_checkpoint
@@ -14,6 +15,7 @@ VERBS = {
     "train": train,
     "evaluate": evaluate,
     "transfer": transfer,
+    "analyze": analyze,
     "import": import_checkpoint,
     "export": export_network,
     "report": report,

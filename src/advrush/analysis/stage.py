@@ -1,0 +1,59 @@
+"""What every analysis does around its work: the run directory, the images, the network in its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from advrush import parallel
+from advrush.data import DataConfig, Dataset
+from advrush.errors import ConfigError
+from advrush.progress import Display
+from advrush.run import Run
+
+STAGE = "analyze"
+
+Work = Callable[[Run, Display, torch.device], None]
+"""Measures and writes; calls `run.finish` last."""
+
+
+def analyze(config: Any, runs_dir: Path | str, device: str, title: str, *, display: bool, work: Work) -> Run:
+    """Open the run directory of `config`, do the work unless it is done, return the finished run.
+
+    An analysis is one process: under torchrun, only rank 0 works and the others wait.
+    """
+    team = parallel.setup(device)
+    run = Run.open(Path(runs_dir), STAGE, config.name, config, writer=team.is_main)
+    try:
+        if team.is_main and not run.done:
+            with Display(title, show=display) as screen:
+                work(run, screen, team.device)
+        team.barrier()
+        return run
+    finally:
+        run.close()
+
+
+def test_images(data: DataConfig, images: int, data_dir: Path | str | None) -> tuple[Dataset, DataConfig]:
+    """Return the data set with `images` test images (all, if there are fewer), and the configuration that says so."""
+    whole = data.load(data_dir)
+    count = min(images, len(whole.test), data.test_examples or images)
+    chosen = replace(data, test_examples=count)
+    return chosen.load(data_dir), chosen
+
+
+def pixels(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the test images in [0, 1], float32, and their labels."""
+    split = dataset.test.to(device)
+    return split.images.float() / 255, split.labels
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError with the message unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)

@@ -1,0 +1,66 @@
+"""The loss on a plane through a network's weights: Eq. 1 with o = w, directions with the norms of the filters."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from advrush.analysis.landscape import Landscape, grid
+from advrush.attacks.gate import check_images, check_labels
+from advrush.config import check
+from advrush.modes import evaluating
+
+
+def weight_landscape(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    extent: float = 0.5,
+    points: int = 51,
+    batch_size: int = 1024,
+    seed: int = 0,
+    on_batch: Callable[[int], object] | None = None,
+) -> Landscape:
+    """Return each image's cross-entropy at the weights `w + i d + j e`, for i and j from -extent to extent.
+
+    d and e are random; each filter of them has the norm of the network's own (Li et al. 2018), so that networks of
+    different scales compare: i = 1 moves a filter by its own length. Biases and the vectors of batch norms stay.
+    The model itself is left alone; its copy runs in eval mode with the statistics that it has.
+    Arguments as in `input_landscape`.
+    """
+    check_images(x)
+    y = check_labels(y, len(x))
+    axis = grid(extent, points)
+    check(batch_size >= 1, "batch_size", batch_size, "a whole number >= 1")
+    moved = copy.deepcopy(model)
+    own = [parameter for parameter in moved.parameters() if parameter.dim() > 1]
+    generator = torch.Generator().manual_seed(seed)
+    d, e = (filter_normalized(own, generator) for _ in range(2))
+    start = [parameter.detach().clone() for parameter in own]
+    losses = torch.empty((len(x), points, points), dtype=x.dtype)
+    with evaluating(moved), torch.no_grad():
+        for row, i in enumerate(axis.tolist()):
+            for column, j in enumerate(axis.tolist()):
+                for parameter, w, along, across in zip(own, start, d, e, strict=True):
+                    parameter.copy_(w + i * along + j * across)
+                parts = zip(x.split(batch_size), y.split(batch_size), strict=True)  # type: ignore[no-untyped-call]
+                losses[:, row, column] = torch.cat([cross_entropy(moved(a), b, reduction="none") for a, b in parts])
+                if on_batch:
+                    on_batch(len(x))
+    return Landscape(axis, losses)
+
+
+def filter_normalized(parameters: list[nn.Parameter], generator: torch.Generator) -> list[Tensor]:
+    """Return a random direction for each parameter (out, ...), each of its `out` filters as long as the parameter's."""
+    found = []
+    for parameter in parameters:
+        noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(parameter)
+        shape = (-1, *[1] * (parameter.dim() - 1))
+        lengths = parameter.detach().flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
+        found.append(noise * lengths.view(shape))
+    return found
