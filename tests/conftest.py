@@ -23,3 +23,24 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"needs the folder of real data sets ../shared/data beside the checkout ({folder} is absent)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the runs of a small network trained adversarially and of the same one trained standardly, evaluated."""
+    from advrush import EvaluateConfig, evaluate
+    from advrush import config as configs
+    from advrush.commands.options import read_recipe
+    from advrush.training import TrainConfig, train
+
+    runs = tmp_path_factory.mktemp("trained")
+    plain = configs.to_dict(read_recipe("train", TrainConfig, "smoke"))
+    paths = []
+    for objective in ("pgd", "standard"):
+        config = configs.from_dict(TrainConfig, {**plain, "name": objective, "objective": objective})
+        run = train(config, runs_dir=runs, display=False)
+        data = {"dataset": "digits", "test_examples": 30}
+        attack = configs.from_dict(EvaluateConfig, {"data": data, "attacks": ["fgsm", "pgd20"]})
+        evaluate(run.path, attack, runs_dir=runs, display=False)
+        paths.append(run.path)
+    return paths[0], paths[1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from advrush.analysis.anatomy import anatomy
+from advrush.analysis.cell_anatomy import anatomy
 from advrush.analysis.config import ArchitectureConfig
 from advrush.analysis.stage import analyze, require
 from advrush.analysis.subjects import Subject, find_subject

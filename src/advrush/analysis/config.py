@@ -92,7 +92,7 @@ class LandscapeConfig:
     eps) unless given. Weights: in norms of each filter, 0.5 unless given."""
     points: int = 51
     """Points along each side; odd, so that the middle is the image itself."""
-    batch_size: int = 1024
+    batch_size: int = 512
     """Images at once."""
     seed: int = 0
     """Seed of the random directions and of the bootstrap."""

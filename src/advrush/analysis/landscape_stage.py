@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from advrush.analysis.config import LandscapeConfig
+from advrush.analysis.input_plane import Landscape, input_landscape
 from advrush.analysis.intervals import mean_interval
-from advrush.analysis.landscape import Landscape, input_landscape
 from advrush.analysis.slope import steepest_slope
 from advrush.analysis.spectrum import input_spectrum
 from advrush.analysis.stage import analyze, pixels, test_images
-from advrush.analysis.weight_landscape import weight_landscape
+from advrush.analysis.weight_plane import weight_landscape
 from advrush.data import Dataset
 from advrush.evaluation import Target
 from advrush.evaluation.targets import as_target

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from advrush.analysis.input_plane import Landscape
 from advrush.analysis.intervals import Array, statistic_interval
-from advrush.analysis.landscape import Landscape
 
 
 def steepest(surface: Array, spacing: float) -> float:

@@ -123,6 +123,8 @@ def numbers(record: Record) -> Mapping[str, str]:
     if record.stage == "evaluate":
         values = accuracies(record.result) if record.result else {}
         return {attack_label(name): f"{percent(acc)}%" for name, (acc, _, _) in values.items()}
+    if record.stage == "analyze":
+        return analysis_numbers(record.result or {})
     if record.stage == "transfer":
         return {"networks": str(len(last["models"])), "attack": attack_label(last["attack"])} if record.result else {}
     if record.stage == "examples":
@@ -130,6 +132,15 @@ def numbers(record: Record) -> Mapping[str, str]:
     shown = {"clean": last.get("clean_acc_val"), "robust": last.get("robust_acc_val")}
     found_text = {name: f"{percent(value)}%" for name, value in shown.items() if value is not None}
     return {"parameters": format_count(last.get("parameters")), **found_text}
+
+
+def analysis_numbers(result: Mapping[str, Any]) -> dict[str, str]:
+    """Return the main numbers of an analysis."""
+    what = str(result.get("what", ""))
+    if what == "architecture":
+        return {"architectures": str(len(result["rows"]))}
+    found = {name: result[name] for name in ("lambda_max", "steepest_slope") if name in result}
+    return {name: f"{value.get('mean', value.get('value')):.4g}" for name, value in found.items()}
 
 
 def brief(record: Record) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ Direction = Literal["normal", "sign"]
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """Losses (N, points, points) of N images; entry [n, i, j] is at coordinates[i] on the first axis, [j] on the second.
+    """Losses (N, points, points) of N images; [n, i, j] is at coordinates[i] on the first axis, [j] on the second.
 
     `coordinates` (points,) are float64, from -extent to extent; the middle is 0, the image or the weights themselves.
     """
@@ -42,7 +42,7 @@ def input_landscape(
     direction: Direction = "normal",
     extent: float = 0.062,
     points: int = 51,
-    batch_size: int = 1024,
+    batch_size: int = 512,
     seed: int = 0,
     on_batch: Callable[[int], object] | None = None,
 ) -> Landscape:

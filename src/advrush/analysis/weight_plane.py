@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from advrush.analysis.landscape import Landscape, grid
+from advrush.analysis.input_plane import Landscape, grid
 from advrush.attacks.gate import check_images, check_labels
 from advrush.config import check
 from advrush.modes import evaluating
@@ -22,7 +22,7 @@ def weight_landscape(
     *,
     extent: float = 0.5,
     points: int = 51,
-    batch_size: int = 1024,
+    batch_size: int = 512,
     seed: int = 0,
     on_batch: Callable[[int], object] | None = None,
 ) -> Landscape:
