@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from advrush.analysis import analyze_architecture as analyze_architecture
     from advrush.analysis import analyze_curvature as analyze_curvature
     from advrush.analysis import analyze_landscape as analyze_landscape
+    from advrush.analysis import analyze_path as analyze_path
     from advrush.analysis import anatomy as anatomy
     from advrush.analysis import input_landscape as input_landscape
     from advrush.analysis import input_spectrum as input_spectrum
@@ -51,6 +52,7 @@ _HOMES = {
     "analyze_architecture": "analysis",
     "analyze_curvature": "analysis",
     "analyze_landscape": "analysis",
+    "analyze_path": "analysis",
     "anatomy": "analysis",
     "build": "models.build",
     "derive": "searching",

@@ -22,7 +22,9 @@ Work = Callable[[Run, Display, torch.device], None]
 """Measures and writes; calls `run.finish` last."""
 
 
-def analyze(config: Any, runs_dir: Path | str, device: str, title: str, *, display: bool, work: Work) -> Run:
+def analyze(
+    config: Any, runs_dir: Path | str, device: str, title: str, *, display: bool, work: Work, epochs: int = 1
+) -> Run:
     """Open the run directory of `config`, do the work unless it is done, return the finished run.
 
     An analysis is one process: under torchrun, only rank 0 works and the others wait.
@@ -31,7 +33,7 @@ def analyze(config: Any, runs_dir: Path | str, device: str, title: str, *, displ
     run = Run.open(Path(runs_dir), STAGE, config.name, config, writer=team.is_main)
     try:
         if team.is_main and not run.done:
-            with Display(title, show=display) as screen:
+            with Display(title, epochs=epochs, show=display) as screen:
                 work(run, screen, team.device)
         team.barrier()
         return run

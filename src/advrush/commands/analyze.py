@@ -1,4 +1,4 @@
-"""`advrush analyze architecture|curvature|landscape NAME|RUN ...`."""
+"""`advrush analyze architecture|curvature|landscape|path NAME|RUN ...`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,22 @@ def _architecture(targets: Sequence[str], options: list[str]) -> list[Run]:
     return [analysis.analyze_architecture(targets, config, runs_dir=launch.runs_dir, display=not launch.quiet)]
 
 
+def _path(targets: Sequence[str], options: list[str]) -> list[Run]:
+    if len(targets) != 2 and not {"-h", "--help"} & set(options):
+        raise ConfigError(f"analyze path: got {len(targets)} networks; expected a standard and an adversarial training")
+    default = analysis.PathConfig()
+    if targets and (data := data_of(targets[0])):
+        default = replace(default, data=data)
+    about = "Measure curvature and adversarial loss on a curve from one network to another (Theorem 1)."
+    config, launch = parse("advrush analyze path STANDARD ADVERSARIAL", default, Launch(), options, about)
+    standard, adversarial = targets
+    run = analysis.analyze_path(
+        standard, adversarial, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device,
+        display=not launch.quiet,
+    )  # fmt: skip
+    return [run]
+
+
 def _each(stage: Callable[..., Run], default: Any, usage: str, about: str) -> Callable[[Sequence[str], list[str]], Any]:
     """Return a command that runs a stage of one network on each target."""
 
@@ -75,6 +91,7 @@ ANALYSES: dict[str, Callable[[Sequence[str], list[str]], list[Run]]] = {
         analysis.analyze_landscape, analysis.LandscapeConfig(), "advrush analyze landscape RUN ...",
         "Measure the loss on a plane through images or weights of each network.",
     ),
+    "path": _path,
 }  # fmt: skip
 """What can be analyzed."""
 
@@ -83,5 +100,6 @@ USAGE = """usage: advrush analyze WHAT NAME|RUN ... [--field value ...]
   architecture  counts of operations, width, depth, sizes, robustness scores in one table (Table 6)
   curvature     lambda_max, Frobenius norm, trace, L_lambda of the input Hessian, image by image
   landscape     the loss on a plane through the images or the weights (Figure 3)
+  path          curvature and adversarial loss between two trainings of one architecture (Theorem 1)
 
 advrush analyze WHAT --help explains the fields."""

@@ -139,6 +139,8 @@ def analysis_numbers(result: Mapping[str, Any]) -> dict[str, str]:
     what = str(result.get("what", ""))
     if what == "architecture":
         return {"architectures": str(len(result["rows"]))}
+    if what == "path":
+        return {"Pearson": f"{result['correlation']['pearson']['value']:.3f}"}
     found = {name: result[name] for name in ("lambda_max", "steepest_slope") if name in result}
     return {name: f"{value.get('mean', value.get('value')):.4g}" for name, value in found.items()}
 
