@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from advrush.report.downloads import svg_file
 from advrush.report.drawing.palette import kind_label
 from advrush.report.figures import attack_label
 from advrush.report.records import Record
@@ -49,8 +50,8 @@ def write_report(
 def subscripts_in_text(line: str) -> Markup:
     """Escape a sentence and lower the index of L_val and L_λ."""
     text = Markup.escape(line)
-    for index in ("val", "λ"):
-        text = text.replace(f"L_{index}", Markup(f"<i>L</i><sub>{index}</sub>"))
+    for letter, index in (("L", "val"), ("L", "λ"), ("λ", "max")):
+        text = text.replace(f"{letter}_{index}", Markup(f"<i>{letter}</i><sub>{index}</sub>"))
     return text
 
 
@@ -64,5 +65,6 @@ def _environment() -> Environment:
         "attack": attack_label,
         "progress": progress,
         "math": subscripts_in_text,
+        "svg_file": lambda svg, caption: svg_file(" ".join(caption.split()[:8]), svg),
     }
     return environment

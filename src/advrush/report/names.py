@@ -82,6 +82,15 @@ def label_name(label: str, records: Sequence[Record]) -> str:
     return _name(training, records) if training else label
 
 
+def network_name(label: str, analysis: Record, records: Sequence[Record]) -> str:
+    """Return the name of the network that an analysis calls `label`: of a training of the report, or beside the run."""
+    beside = analysis.path.resolve().parent.parent / label
+    absent = all(record.label != label for record in records)
+    if absent and label.startswith("train/") and label.count("/") == 1 and (beside / "config.toml").is_file():
+        return _name(Record.read(beside), records)
+    return label_name(label, records)
+
+
 def trained_by(evaluation: Record, records: Sequence[Record]) -> Record | None:
     """Return the training whose network was evaluated: among the report's runs, else beside the evaluation."""
     model = str((evaluation.result or evaluation.config).get("model", ""))

@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from advrush.report.agreement import Agreement, mean, pairwise
+from advrush.report.analysis.sections import analysis_bodies
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.heatmap import alpha_heatmap
 from advrush.report.drawing.palette import kind_label
@@ -73,6 +74,7 @@ def compose(records: Sequence[Record], render: Render) -> list[Section]:
         sections.append(Section("transfer", "Transfer", transfer_body(transfers, records, render)))
     if pictured := [record for record in evaluated if (record.path / "examples.safetensors").is_file()]:
         sections.append(Section("examples", "Adversarial examples", examples_body(pictured, records, render)))
+    sections += [Section(*found) for found in analysis_bodies(records, render)]
     sections.append(Section("runs", "Configurations and environment", runs_body(records, render)))
     return sections
 
