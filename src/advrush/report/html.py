@@ -50,7 +50,7 @@ def write_report(
 def subscripts_in_text(line: str) -> Markup:
     """Escape a sentence and lower the index of L_val and L_λ."""
     text = Markup.escape(line)
-    for letter, index in (("L", "val"), ("L", "λ"), ("λ", "max")):
+    for letter, index in (("L", "val"), ("L", "λ"), ("λ", "max"), ("‖H‖", "F")):
         text = text.replace(f"{letter}_{index}", Markup(f"<i>{letter}</i><sub>{index}</sub>"))
     return text
 

@@ -19,7 +19,9 @@ def architecture_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     groups = list(dict.fromkeys(name for row in rows for name in row.get("counts", ())))
     kinds = list(dict.fromkeys(kind for row in rows for kind in row.get("width", ())))
     columns = ["architecture", "parameters", "MACs", *(OPERATIONS.get(name, name.replace("_", " ")) for name in groups)]
-    columns += [f"{what}, {kind_label(kind).lower()}" for what in ("width", "depth") for kind in kinds]
+    if kinds:
+        cells = ", ".join(kind_label(kind).lower().removesuffix(" cell") for kind in kinds)
+        columns += [f"width ({cells})", f"depth ({cells})"]
     columns += ["HRS, standard", "HRS, adversarial"]
     return Table("Anatomy of the architectures (Table 6)", tuple(columns), tuple(_row(r, groups, kinds) for r in rows))
 
@@ -27,10 +29,13 @@ def architecture_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _row(row: Mapping[str, Any], groups: Sequence[str], kinds: Sequence[str]) -> tuple[Entry, ...]:
     printed = row.get("printed", {})
     size = f"c = {row['channels']}, {row['layers']} cells" if row.get("channels") and row.get("layers") else ""
-    entries = [Entry(row["name"], size), Entry(format_count(row["parameters"])), Entry(format_count(row["macs"]))]
-    for key, names, unit in (("counts", groups, ""), ("width", kinds, "c"), ("depth", kinds, "")):
-        for name in names:
-            entries.append(_entry(row.get(key, {}).get(name), printed.get(key, {}).get(name), unit))
+    entries = [Entry(row["name"]), Entry(format_count(row["parameters"]), size), Entry(format_count(row["macs"]))]
+    for name in groups:
+        value, paper = row.get("counts", {}).get(name), printed.get("counts", {}).get(name)
+        detail = f"paper {paper}" if paper is not None and paper != value else ""
+        entries.append(Entry("–" if value is None else str(value), detail))
+    for key, unit in (("width", "c"), ("depth", "")) if kinds else ():
+        entries.append(_by_kind(row.get(key, {}), printed.get(key, {}), kinds, unit))
     for trained in ("standard", "adversarial"):
         score = row.get("hrs", {}).get(trained)
         paper = printed.get(f"hrs_{trained}")
@@ -39,10 +44,15 @@ def _row(row: Mapping[str, Any], groups: Sequence[str], kinds: Sequence[str]) ->
     return tuple(entries)
 
 
-def _entry(value: float | None, printed: float | None, unit: str) -> Entry:
-    if value is None:
+def _by_kind(found: Mapping[str, float], printed: Mapping[str, float], kinds: Sequence[str], unit: str) -> Entry:
+    """Return the values of all kinds of cells in one entry, what the paper prints below where one differs."""
+    if not found:
         return Entry("–")
-    return Entry(f"{value:g}{unit}", f"paper {printed:g}{unit}" if printed is not None and printed != value else "")
+
+    def written(values: Mapping[str, float]) -> str:
+        return ", ".join(f"{values[kind]:g}{unit}" if kind in values else "–" for kind in kinds)
+
+    return Entry(written(found), f"paper {written(printed)}" if printed and printed != found else "")
 
 
 def curvature_table(models: Mapping[str, Mapping[str, Any]]) -> Table:

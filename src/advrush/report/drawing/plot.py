@@ -97,7 +97,9 @@ def to_svg(figure: Figure, *, title: str) -> Markup:
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
     svg = re.sub(r"(font(?:-family)?: (?:[\d.]+px )?)'[^;\"]*", _font, svg)
-    svg = re.sub(r">([^<>]*[A-Za-z]_[^<>]*)</text>", lambda match: f">{subscripts(unescape(match[1]))}</text>", svg)
+    svg = re.sub(
+        r">([^<>]*[A-Za-z\u0370-\u03ff]_[^<>]*)</text>", lambda match: f">{subscripts(unescape(match[1]))}</text>", svg
+    )
     for color, name in [(INK, "ink"), (LINE, "line"), *((c, f"series-{i}") for i, c in enumerate(SERIES))]:
         svg = svg.replace(color, f"var(--{name}, {color})")
     label = Markup.escape(title)

@@ -35,8 +35,8 @@ def document(width: float, height: float, title: str, *children: str) -> Markup:
     )  # fmt: skip
 
 
-SYMBOL = re.compile(r"(?<!\w)([A-Za-z])_([\w-]+)")
-"""One letter with its subscript: `L_val`, `c_k-2`. A name like `darts_v2` is none."""
+SYMBOL = re.compile(r"(?<!\w)([A-Za-z\u0370-\u03ff])_([\w-]+)")
+"""One letter, Latin or Greek, with its subscript: `L_val`, `c_k-2`. A name like `darts_v2` is none."""
 
 
 def text(x: float, y: float, content: str, *, size: float = 12, anchor: str = "middle", **attributes: object) -> Markup:
