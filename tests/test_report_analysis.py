@@ -55,7 +55,8 @@ def test_every_analysis_has_its_section_and_the_page_asks_nothing_of_a_network(p
     assert [name for name in page.ids if name in wanted] == wanted
     assert len(set(page.ids)) == len(page.ids)
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
-    assert not re.search(r"@import|<script|url\((?!#)|srcset", page.source)
+    assert not re.search(r"@import|<script[^>]|url\((?!#)|srcset", page.source)
+    assert page.source.count("<script>") == 1
     assert "pgd (AdvRush)" in page.text and "standard (AdvRush)" in page.text
 
 

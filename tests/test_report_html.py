@@ -102,7 +102,9 @@ def test_a_full_report_has_every_section_and_asks_nothing_of_a_network(page: Pag
     assert len(set(page.ids)) == len(page.ids)
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
-    assert not re.search(r"@import|<script|url\((?!#)|srcset", page.source)
+    assert not re.search(r"@import|<script[^>]|url\((?!#)|srcset", page.source)
+    assert page.source.count("<script>") == 1, "its own, inline, and nothing that fetches"
+    assert not re.search(r"fetch\(|XMLHttpRequest|WebSocket|import\(|https?:", page.source.split("<script>")[1])
     outside = re.findall(r"https?://[^\s\"'<]+", page.source)
     assert all(address.startswith("http://www.w3.org/") for address in outside), "other than names of XML vocabularies"
     assert "<h1>A &lt;title&gt;</h1>" in page.source

@@ -40,8 +40,16 @@ def write_report(
     body = [*(compose(records, render) if records else ()), *sections]
     lines = sentences(records)
     style, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
+    script, _, _ = environment.loader.get_source(environment, "interactive.js")  # type: ignore[union-attr]
+    needed = any("data-values=" in section.body or "data-frames=" in section.body for section in body)
     page = render(
-        "report.html.j2", title=title, lines=lines, tables=accuracy_tables(records), sections=body, style=Markup(style)
+        "report.html.j2",
+        title=title,
+        lines=lines,
+        tables=accuracy_tables(records),
+        sections=body,
+        style=Markup(style),
+        script=Markup(script) if needed else "",
     )
     write_atomically(Path(path), str(page).strip() + "\n")
     return Path(path)

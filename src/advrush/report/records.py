@@ -83,6 +83,14 @@ class Record:
         files = sorted((self.path / "alphas").glob("epoch-*.safetensors"))
         return self.tensors(f"alphas/{files[-1].name}") if files else None
 
+    def weights_by_epoch(self) -> dict[str, list[Array]]:
+        """Return softmax(alpha) (edges, primitives) after each epoch, by cell kind."""
+        found: dict[str, list[Array]] = {}
+        for path in sorted((self.path / "alphas").glob("epoch-*.safetensors")):
+            for kind, alpha in (self.tensors(f"alphas/{path.name}") or {}).items():
+                found.setdefault(kind, []).append(softmax(np.asarray(alpha, dtype=np.float64)))
+        return found
+
     def tensors(self, name: str) -> dict[str, Array] | None:
         """Return the arrays of a safetensors file, None if it is not there. Raises RunError if it is damaged."""
         path = self.path / name

@@ -102,11 +102,21 @@ def _search(record: Record, name: str) -> dict[str, Any]:
         }
         if space and alphas
         else {},
+        "frames": _frames(record, [kind for kind in space.kinds if kind in alphas]) if space and alphas else "",
         "evolution": to_svg(architecture_curves(rows), title=f"{name}: entropy of alpha, skip connections by epoch")
         if rows and rows[-1].get("alpha_entropy")
         else None,
         "collapsed": [kind for kind, cell in cells.items() if 2 * _skips(cell.edges) > len(cell.edges)],
     }
+
+
+def _frames(record: Record, kinds: Sequence[str]) -> str:
+    """Return the weights of every epoch in thousandths as JSON, by cell kind; nothing where there is one epoch."""
+    by_kind = record.weights_by_epoch()
+    if not kinds or len(by_kind[kinds[0]]) < 2:
+        return ""
+    frames = {kind: [(1000 * each).round().astype(int).ravel().tolist() for each in by_kind[kind]] for kind in kinds}
+    return json.dumps(frames, separators=(",", ":"))
 
 
 def _skips(edges: Sequence[Any]) -> int:

@@ -109,10 +109,15 @@ def _group(
         title = f"landscape {around} {name}"
         surfaces.append({
             "name": name, "svg": svg, "files": [svg_file(title, svg), csv_file(title, columns, rows)],
-            "sentence": surface_sentence(result), "digest": record.digest,
+            "sentence": surface_sentence(result), "digest": record.digest, "reach": axis[-1],
+            "numbers": " ".join(f"{value:.4g}" for value in arrays["mean"].ravel()),
         })  # fmt: skip
     moved = "the images" if around == "input" else "the weights"
-    return {"title": f"Around {moved}", "surfaces": surfaces, "many": len(surfaces) > 1}
+    axes = [name.split(",")[0] for name in axis_names(around, direction)]
+    return {
+        "title": f"Around {moved}", "surfaces": surfaces, "many": len(surfaces) > 1, "axes": axes,
+        "range": shared,
+    }  # fmt: skip
 
 
 def path_body(analyses: Sequence[Record], records: Sequence[Record], render: Render) -> Markup:
