@@ -57,7 +57,7 @@ SUMMARIES = {
     "import": "read a checkpoint of the published code: advrush import FILE --arch ADVRUSH --out FILE",
     "export": "write a network for other programs: advrush export RUN --out model.onnx",
     "report": "write one report.html of finished runs: advrush report RUN [RUN ...]",
-    "show": "show a genotype or a run: advrush show NAME|FILE|RUN",
+    "show": "show a genotype or a run, compare two, draw: advrush show NAME|FILE|RUN [--out cells.pdf]",
     "runs": "list the runs: advrush runs [DIRECTORY]",
 }
 """What each command does, in one line."""

@@ -13,11 +13,21 @@ from advrush.run import Run
 
 
 def show(arguments: list[str]) -> None:
-    """Print a genotype by name, text or file, or a run."""
+    """Print a genotype by name, text or file, or a run; compare two; or draw them into a file."""
     words, rest = take_positionals(arguments)
-    if len(words) != 1 or rest:
-        raise ConfigError("show: expected one genotype (a name such as ADVRUSH, a file, its text) or one run directory")
-    reports.show(words[0], Console())
+    out = Path(rest[1]) if rest[:1] == ["--out"] and len(rest) == 2 else None
+    if not 1 <= len(words) <= 2 or (rest and out is None):
+        raise ConfigError(
+            "show: expected one genotype (a name such as ADVRUSH, a file, its text) or one run directory, or two to "
+            "compare, and perhaps `--out FILE` with a file ending in .svg, .pdf, .dot or .mmd"
+        )
+    console = Console(highlight=False, soft_wrap=True) if out else Console()
+    if out is not None:
+        console.print(f"{reports.save_cells(reports.architectures_of(words), out)}")
+    elif len(words) == 2:
+        reports.compare(words, console)
+    else:
+        reports.show(words[0], console)
 
 
 def runs(arguments: list[str]) -> None:

@@ -3,17 +3,21 @@
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.html import write_report
 from advrush.report.records import Record, find_records
+from advrush.report.saving import save_cells
 from advrush.report.sections import Section
-from advrush.report.terminal import genotype_text, list_runs, run_text, show
+from advrush.report.terminal import architectures_of, compare, genotype_text, list_runs, run_text, show
 
 __all__ = [
     "Record",
     "Section",
+    "architectures_of",
+    "compare",
     "draw_cell",
     "find_records",
     "genotype_text",
     "list_runs",
     "run_text",
+    "save_cells",
     "show",
     "write_report",
 ]

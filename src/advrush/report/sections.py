@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from advrush.report.agreement import Agreement, mean, pairwise
 from advrush.report.analysis.sections import analysis_bodies
+from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.heatmap import alpha_heatmap
 from advrush.report.drawing.palette import kind_label
@@ -18,6 +19,7 @@ from advrush.report.drawing.plot import to_svg
 from advrush.report.figures import (
     accuracy_bars,
     architecture_curves,
+    attack_label,
     curvature_curves,
     search_curves,
     sweep_curves,
@@ -26,6 +28,7 @@ from advrush.report.figures import (
 from advrush.report.names import model_names, seed_names
 from advrush.report.pictures import amplification, examples
 from advrush.report.records import Record
+from advrush.report.saving import drawn_cells
 from advrush.report.tables import (
     Entry,
     Table,
@@ -38,6 +41,7 @@ from advrush.report.tables import (
     transfer_table,
     waterfall_tables,
 )
+from advrush.report.tradeoff import tradeoff
 
 SHOWN = 6
 """Attacked images shown for each model."""
@@ -137,7 +141,8 @@ def comparison_body(searches: Sequence[Record], render: Render) -> Markup:
     columns = [f"{kind_label(kind)}: {what}" for kind in kinds for what in ("wiring", "edges", "primitives")]
     caption = "Percent of edges that two searches share"
     table = Table(caption, ("searches", *columns), tuple(rows))
-    return render("comparison.html.j2", curves=curves, agreement=table)
+    cells = drawn_cells(found) if len(found) == 2 else []
+    return render("comparison.html.j2", curves=curves, agreement=table, cells=cells)
 
 
 def _entries(row: Mapping[str, Agreement]) -> list[Entry]:
@@ -161,13 +166,33 @@ def robustness_body(evaluations: Sequence[Record], records: Sequence[Record], re
         groups.append({"caption": caption, "bars": to_svg(bars, title=f"Accuracies: {caption}")})
     return render(
         "robustness.html.j2", groups=groups, costs=cost_table(evaluations, records),
-        sweeps=_sweeps(evaluations, records), waterfalls=waterfall_tables(evaluations, records),
+        scatters=_scatters(evaluations, records), sweeps=_sweeps(evaluations, records),
+        waterfalls=waterfall_tables(evaluations, records),
     )  # fmt: skip
 
 
 def transfer_body(transfers: Sequence[Record], records: Sequence[Record], render: Render) -> Markup:
     """Return the matrices of examples made on one network and tried on another."""
     return render("transfer.html.j2", matrices=[transfer_table(record, records) for record in transfers])
+
+
+def _scatters(evaluations: Sequence[Record], records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return Figure 1 for each threat model that two or more networks were tried under with the same attack."""
+    found = []
+    for caption, members in by_threat(evaluations).items():
+        names = model_names(members, records)
+        rows = {names[record.path]: accuracies(record.result) for record in members}
+        attack = next((each for each in ("pgd20", "fgsm") if all(each in row for row in rows.values())), None)
+        if attack and len(rows) > 1:
+            points = {name: (row["clean"], row[attack]) for name, row in rows.items()}
+            title = f"Robust against clean accuracy: {caption}"
+            svg = to_svg(tradeoff(points, attack=attack_label(attack)), title=title)
+            columns = ("network", *(f"{what} {side}" for what in ("clean", attack) for side in ("acc", "low", "high")))
+            numbers = [(name, *(float(v) for triple in pair for v in triple)) for name, pair in points.items()]
+            text = f"{title}. Dashed: equal harmonic robustness score; bars are 95% Wilson intervals."
+            files = [svg_file("tradeoff", svg), csv_file("tradeoff", columns, numbers)]
+            found.append({"svg": svg, "caption": text, "files": files})
+    return found
 
 
 def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.text import Text
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
 from advrush.report.drawing.cells import output_label
+from advrush.report.drawing.differences import only_in
 from advrush.report.drawing.palette import kind_label, primitive_label, primitive_style, state_label
 from advrush.report.figures import attack_label
 from advrush.report.names import model_names
@@ -38,6 +39,39 @@ def show(target: str, console: Console) -> None:
         console.print(run_text(path))
         return
     console.print(genotype_text(read_genotype(target, path)))
+
+
+def compare(targets: Sequence[str], console: Console) -> None:
+    """Print two genotypes one after the other, what the other lacks marked with ≠. Raises as `show` does."""
+    both = architectures_of(targets)
+    names = list(both)
+    for name, other in ((names[0], names[1]), (names[1], names[0])):
+        cells, against = both[name].cells(), both[other].cells()
+        console.print(Text(name, style="bold"))
+        for kind, graph in cells.items():
+            console.print(Padding(_cell(kind, graph, only_in(graph, against.get(kind))), (0, 0, 1, 2)))
+
+
+def architectures_of(targets: Sequence[str]) -> dict[str, Architecture]:
+    """Return the genotypes of published names, files, texts, or runs of a search or training, by short names."""
+    found: dict[str, Architecture] = {}
+    for target in targets:
+        path = Path(target) if len(target) < 1024 and "(" not in target and "{" not in target else None
+        name = path.resolve().stem if path is not None and path.exists() else target[:40]
+        genotype: Architecture | None
+        if path is not None and path.is_dir():
+            record = Record.read(path)
+            genotype = record.genotype()
+            arch = str(record.config.get("arch", ""))
+            if genotype is None and (arch.lower() in map(str.lower, PUBLISHED) or "(" in arch or "{" in arch):
+                genotype = read_genotype(arch, None)
+            if genotype is None:
+                what = f" ({arch})" if arch else ""
+                raise GenotypeError(f"{target}: this run has no cells{what}; expected a search or a training of cells")
+        else:
+            genotype = read_genotype(target, path)
+        found[name if name not in found else f"{name} (2)"] = genotype
+    return found
 
 
 def read_genotype(target: str, path: Path | None) -> Architecture:
@@ -164,15 +198,15 @@ def age(record: Record) -> str:
     return f"{int(seconds)} s ago"
 
 
-def _cell(kind: str, graph: CellGraph) -> RenderableType:
+def _cell(kind: str, graph: CellGraph, marked: Collection[int] = ()) -> RenderableType:
     """Return one cell: a row a node, its terms behind it, then the output and the counts."""
     table = Table(show_header=False, **HEAD)
     for state_ in range(graph.inputs, graph.inputs + graph.nodes):
-        terms = [edge for edge in graph.edges if edge.target == state_]
+        terms = [(row, edge) for row, edge in enumerate(graph.edges) if edge.target == state_]
         cells = []
-        for index, edge in enumerate(terms):
+        for index, (row, edge) in enumerate(terms):
             name = primitive_label(edge.primitive)
-            sign = "" if index == 0 else "+ "
+            sign = ("" if index == 0 else "+ ") + ("≠ " if row in marked else "")
             of = f" of {state_label(edge.source, graph.inputs)}"
             cells.append(Text.assemble(sign, (name, primitive_style(edge.primitive)), (of, "dim")))
         table.add_row(f"node {state_label(state_, graph.inputs)} =", *cells)

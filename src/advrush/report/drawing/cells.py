@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from markupsafe import Markup
 
@@ -22,16 +23,17 @@ LETTER = 6.5
 """Width that a letter of 11.5 px may take."""
 
 
-def draw_cell(graph: CellGraph, *, title: str = "Cell") -> Markup:
+def draw_cell(graph: CellGraph, *, title: str = "Cell", marked: Collection[int] = ()) -> Markup:
     """Draw a cell of any search space: groups of class `state`, `edge` (one a primitive) and `join` (outputs).
 
-    Colors other than the primitives' own are `currentColor`: the drawing suits light and dark pages.
+    Edges whose index is in `marked` have a dashed frame: what another cell lacks. Colors other than the primitives' own
+    are `currentColor`: the drawing suits light and dark pages.
     """
     layout = arrange(graph)
     box = max((len(primitive_label(edge.primitive)) for edge in graph.edges), default=8) * LETTER + 16
     xs = _column_xs(layout, box)
     lines = _lines(graph, layout, xs, box)
-    states = [_state(graph, layout, item, xs[index], box) for index, item in _states(layout)]
+    states = [_state(graph, layout, item, xs[index], box, marked) for index, item in _states(layout)]
     legend, legend_height = _legend(graph, xs[-1] + STATE)
     body = element("g", *lines, *states, transform=f"translate({MARGIN} {MARGIN})")
     low = layout.height + 2 * MARGIN + 8
@@ -71,7 +73,7 @@ def _column_xs(layout: Layout, box: float) -> list[float]:
     return xs
 
 
-def _state(graph: CellGraph, layout: Layout, item: Item, x: float, box: float) -> Markup:
+def _state(graph: CellGraph, layout: Layout, item: Item, x: float, box: float, marked: Collection[int]) -> Markup:
     """Draw a state and, in front of it, the boxes of the primitives that enter it."""
     output = "c_k" if graph.inputs > 1 else "output"
     name = output if item.state == OUTPUT else state_label(item.state, graph.inputs)
@@ -81,19 +83,24 @@ def _state(graph: CellGraph, layout: Layout, item: Item, x: float, box: float) -
         stroke="currentColor", stroke_width=1.4, fill="currentColor", fill_opacity=0.14 if outer else 0.05,
     )  # fmt: skip
     drawn = element("g", shape, text(x + STATE / 2, item.y, name, size=13, font_weight=600), cls="state")
-    boxes = [_box(graph, edge, x - STUB - box, layout.box_y(item, edge), box) for edge in item.boxes]
+    boxes = [_box(graph, edge, x - STUB - box, layout.box_y(item, edge), box, edge in marked) for edge in item.boxes]
     return drawn + Markup("").join(boxes)
 
 
-def _box(graph: CellGraph, index: int, x: float, y: float, width: float) -> Markup:
+def _box(graph: CellGraph, index: int, x: float, y: float, width: float, marked: bool) -> Markup:
     edge = graph.edges[index]
     color, faint = primitive_color(edge.primitive), edge.primitive == "none"
     source, target = (state_label(state, graph.inputs) for state in (edge.source, edge.target))
+    frame = element(
+        "rect", x=x - 3, y=y - 14, width=width + 6, height=28.0, rx=6, stroke="currentColor", stroke_width=1.8,
+        stroke_dasharray="4 3", cls="differs",
+    )  # fmt: skip
     return element(
         "g",
         element("title", f"{edge.primitive}: {source.replace('_', ' ')} to node {target}"),
         element("rect", x=x, y=y - 11, width=width, height=22.0, rx=4, fill=color),
         text(x + width / 2, y, primitive_label(edge.primitive), size=11.5, fill="#fff", font_weight=500),
+        *([frame] if marked else []),
         cls="edge",
         opacity=0.55 if faint else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 from markupsafe import Markup
@@ -33,6 +34,18 @@ def document(width: float, height: float, title: str, *children: str) -> Markup:
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {number(width)} {number(height)}",
         width=width, height=height, role="img", aria_label=title, font_family="system-ui, sans-serif", fill="none",
     )  # fmt: skip
+
+
+def stacked(drawings: Sequence[tuple[str, str]]) -> Markup:
+    """Return titled documents below each other as one, with dark lines and texts of its own."""
+    parts, down, width = [], 8.0, 0.0
+    for title, drawing in drawings:
+        found = re.fullmatch(r'<svg[^>]*viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>(<title>.*?</title>)?(.*)</svg>', drawing)
+        assert found is not None, "not of `document`"
+        parts.append(text(12.0, down + 12, title, size=14, anchor="start", font_weight=600))
+        parts.append(element("g", Markup(found[4]), transform=f"translate(0 {number(down + 26)})"))
+        down, width = down + 26 + float(found[2]) + 16, max(width, float(found[1]))
+    return document(width, down, ", ".join(title for title, _ in drawings), element("g", *parts, color="#1f2329"))
 
 
 SYMBOL = re.compile(r"(?<!\w)([A-Za-z\u0370-\u03ff])_([\w-]+)")

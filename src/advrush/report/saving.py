@@ -1,0 +1,61 @@
+"""Cells of genotypes as files: SVG, PDF, dot, Mermaid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from advrush.config import did_you_mean
+from advrush.errors import ConfigError
+from advrush.report.drawing.cell_text import to_dot, to_mermaid
+from advrush.report.drawing.cells import draw_cell
+from advrush.report.drawing.differences import only_in
+from advrush.report.drawing.palette import kind_label
+from advrush.report.drawing.svg import stacked
+from advrush.report.drawing.svg_pdf import to_pdf
+from advrush.run import write_atomically
+from advrush.space import Architecture
+
+FORMATS = (".svg", ".pdf", ".dot", ".mmd")
+
+
+def save_cells(architectures: Mapping[str, Architecture], path: Path) -> Path:
+    """Write the cells of one or two named architectures to `path`, whose ending says how; return it.
+
+    .svg and .pdf: all cells below each other; .dot: Graphviz; .mmd: Mermaid. Of two architectures, edges
+    that the other lacks are marked in the drawings. Raises ConfigError for another ending.
+    """
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        hint = did_you_mean(ending, FORMATS) if ending else ""
+        raise ConfigError(f"out: got {str(path)!r}{hint}; expected a file ending in {', '.join(FORMATS)}")
+    if ending in (".dot", ".mmd"):
+        several = len(architectures) > 1
+        cells = {
+            f"{name}, {kind_label(kind).lower()}" if several else kind_label(kind): graph
+            for name, each in architectures.items()
+            for kind, graph in each.cells().items()
+        }
+        write_atomically(path, to_dot(cells) if ending == ".dot" else to_mermaid(cells))
+        return path
+    drawing = stacked(drawn_cells(architectures))
+    write_atomically(path, str(drawing) + "\n" if ending == ".svg" else to_pdf(drawing))
+    return path
+
+
+def drawn_cells(architectures: Mapping[str, Architecture]) -> list[tuple[str, Markup]]:
+    """Return titles and drawings, kind by kind; of two architectures, with what the other lacks marked."""
+    names = list(architectures)
+    found = []
+    for kind in dict.fromkeys(kind for each in architectures.values() for kind in each.cells()):
+        for name in names:
+            graph = architectures[name].cells().get(kind)
+            if graph is None:
+                continue
+            others: Sequence[Architecture] = [architectures[each] for each in names if each != name]
+            marked = only_in(graph, others[0].cells().get(kind)) if len(others) == 1 else frozenset()
+            title = f"{name}, {kind_label(kind).lower()}"
+            found.append((title, draw_cell(graph, title=title, marked=marked)))
+    return found
