@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from advrush.report.drawing.series import Drawing, Value
+
 
 class Download(NamedTuple):
     """A file that a page carries in a link: its name and its content as a data URI."""
@@ -40,6 +42,13 @@ def csv_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
     for row in rows:
         writer.writerow([f"{value:.9g}" if isinstance(value, float) else value for value in row])
     return Download(f"{file_name(name)}.csv", "data:text/csv;charset=utf-8," + quote(buffer.getvalue(), safe=SAFE))
+
+
+def figure_files(svg: str, caption: str) -> list[Download]:
+    """Return the files of a figure by the first words of its caption: the drawing, and its numbers if it has them."""
+    name = " ".join(caption.split()[:8])
+    shown = svg.values if isinstance(svg, Drawing) else ()
+    return [svg_file(name, svg), *([csv_file(name, Value._fields, shown)] if shown else [])]
 
 
 SAFE = "/:;=,!*'$@?+ "

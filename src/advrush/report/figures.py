@@ -65,6 +65,8 @@ def architecture_curves(rows: Rows) -> Figure:
 def training_curves(runs: Mapping[str, Rows]) -> Figure:
     """Draw the training loss (left) and held-out accuracies in percent (right): robust solid, clean dashed.
 
+    Dotted lines mark where the learning rate drops to half or less from one epoch to the next, in the run's color.
+
     A ring marks the epoch of the highest robust accuracy, whose weights are kept; what falls after it is overfitting.
     """
     figure, (left, right) = new_figure(2)
@@ -77,6 +79,9 @@ def training_curves(runs: Mapping[str, Rows]) -> Figure:
         if robust:
             best = max(range(len(robust)), key=robust.__getitem__)
             right.plot(epochs[best], robust[best], "o", markersize=8, markerfacecolor="none", markeredgecolor=color)
+    drops = [_mark_drops((left, right), rows, series_color(index)) for index, rows in enumerate(runs.values())]
+    if any(drops):
+        right.plot([], [], color=INK, linewidth=1, linestyle=(0, (1, 2)), label="rate drops")
     right.plot([], [], color=INK, linestyle=(0, (3, 2)), label="clean")
     right.plot([], [], color=INK, label="robust")
     right.plot([], [], "o", markersize=8, markerfacecolor="none", markeredgecolor=INK, label="best, kept")
@@ -86,6 +91,28 @@ def training_curves(runs: Mapping[str, Rows]) -> Figure:
         _epochs(axis)
     legend_above(figure, (left, right))
     return figure
+
+
+def rate_drops(rows: Rows) -> list[int]:
+    """Return the epochs (from 0) at whose begin the learning rate is at most half of that of the epoch before.
+
+    Not the end of a cosine, which falls by such factors too: a drop is a step, the rate is the same before and after.
+    """
+    rates = [float(row["lr"]) for row in rows if isinstance(row.get("lr"), int | float)]
+    found = []
+    for epoch in range(1, len(rates)):
+        level = epoch < 2 or rates[epoch - 2] == rates[epoch - 1]
+        if level and 0 < rates[epoch] <= 0.5 * rates[epoch - 1]:
+            found.append(epoch)
+    return found
+
+
+def _mark_drops(axes: Sequence[Axes], rows: Rows, color: str) -> bool:
+    drops = rate_drops(rows)
+    for axis in axes:
+        for epoch in drops:
+            axis.axvline(epoch + 0.5, color=color, linewidth=1, linestyle=(0, (1, 2)), zorder=0)
+    return bool(drops)
 
 
 def accuracy_bars(models: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> Figure:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from advrush.report.downloads import svg_file
+from advrush.report.downloads import figure_files
 from advrush.report.drawing.palette import kind_label
 from advrush.report.figures import attack_label
 from advrush.report.records import Record
@@ -73,6 +73,6 @@ def _environment() -> Environment:
         "attack": attack_label,
         "progress": progress,
         "math": subscripts_in_text,
-        "svg_file": lambda svg, caption: svg_file(" ".join(caption.split()[:8]), svg),
+        "files": figure_files,
     }
     return environment

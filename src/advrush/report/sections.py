@@ -15,7 +15,7 @@ from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.heatmap import alpha_heatmap
 from advrush.report.drawing.palette import kind_label
-from advrush.report.drawing.plot import to_svg
+from advrush.report.drawing.plot import signed, to_svg
 from advrush.report.figures import (
     accuracy_bars,
     architecture_curves,
@@ -98,7 +98,9 @@ def _search(record: Record, name: str) -> dict[str, Any]:
         "record": record,
         "cells": {kind: draw_cell(cell, title=f"{name}, {kind_label(kind).lower()}") for kind, cell in cells.items()},
         "genotype": json.dumps(genotype.to_dict()) if genotype else None,
-        "curves": to_svg(search_curves(rows), title=f"{name}: losses and curvature by epoch") if rows else None,
+        "curves": to_svg(signed(search_curves(rows), record.digest), title=f"{name}: losses and curvature by epoch")
+        if rows
+        else None,
         "heatmaps": {
             kind: alpha_heatmap(space, alphas[kind], kind=kind, graph=cells.get(kind))
             for kind in space.kinds
@@ -107,7 +109,10 @@ def _search(record: Record, name: str) -> dict[str, Any]:
         if space and alphas
         else {},
         "frames": _frames(record, [kind for kind in space.kinds if kind in alphas]) if space and alphas else "",
-        "evolution": to_svg(architecture_curves(rows), title=f"{name}: entropy of alpha, skip connections by epoch")
+        "evolution": to_svg(
+            signed(architecture_curves(rows), record.digest),
+            title=f"{name}: entropy of alpha, skip connections by epoch",
+        )
         if rows and rows[-1].get("alpha_entropy")
         else None,
         "collapsed": [kind for kind, cell in cells.items() if 2 * _skips(cell.edges) > len(cell.edges)],

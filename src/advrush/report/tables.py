@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advrush.evaluation.results import wilson
-from advrush.report.figures import attack_label
+from advrush.report.figures import attack_label, rate_drops
 from advrush.report.names import label_name, model_names, trained_by
 from advrush.report.records import Record
 
@@ -180,27 +180,40 @@ def transfer_table(transfer: Record, records: Sequence[Record]) -> Table:
 def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Table:
     """Return the trainings: objective, parameters, epochs, held-out accuracies of the kept checkpoint, time."""
     names = model_names(trainings, records)
+    dropped = any(rate_drops(record.rows) for record in trainings)
     rows = []
     for record in trainings:
         result = record.result or {}
         total = record.epochs or len(record.rows)
+        after = [Entry(percent(_after_drop(record)))] if dropped else []
         epochs = f"{total}" if record.result else f"{len(record.rows)} of {total}, unfinished"
         rows.append(
             (
                 Entry(names[record.path]), Entry(str(record.config.get("objective", "–"))),
                 Entry(format_count(result.get("parameters"))), Entry(epochs),
                 Entry(_epoch(result.get("best_epoch"))), Entry(percent(result.get("clean_acc_val"))),
-                Entry(percent(result.get("robust_acc_val"))), Entry(percent(result.get("robust_overfitting"))),
+                Entry(percent(result.get("robust_acc_val"))), *after,
+                Entry(percent(result.get("robust_overfitting"))),
                 Entry(duration(record.seconds)),
             )
         )  # fmt: skip
-    columns = ("network", "objective", "parameters", "epochs", "best epoch", "clean", "robust", "lost since", "time")
+    drop = ("robust after first rate drop",) if dropped else ()
+    columns = (
+        "network", "objective", "parameters", "epochs", "best epoch", "clean", "robust", *drop, "lost since", "time"
+    )  # fmt: skip
     return Table(
         "Trainings; accuracies in percent of the best epoch, on images held out of the training set, and the robust "
         "accuracy that the last epoch has lost since (robust overfitting)",
         columns,
         tuple(rows),
     )
+
+
+def _after_drop(record: Record) -> float | None:
+    """Return the robust accuracy on held-out images of the first measured epoch from the first rate drop on."""
+    drops = rate_drops(record.rows)
+    measured = [row.get("robust_acc_val") for row in record.rows[drops[0] :]] if drops else []
+    return next((float(value) for value in measured if isinstance(value, int | float)), None)
 
 
 def parameters_of(evaluation: Record, records: Sequence[Record]) -> int | None:

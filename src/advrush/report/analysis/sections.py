@@ -13,7 +13,7 @@ from advrush.report.analysis.plots import Range, axis_names, curvature_figure, p
 from advrush.report.analysis.sentences import curvature_sentence, path_sentences, surface_sentence
 from advrush.report.analysis.tables import architecture_table, curvature_table
 from advrush.report.downloads import csv_file, svg_file
-from advrush.report.drawing.plot import to_svg
+from advrush.report.drawing.plot import signed, to_svg
 from advrush.report.names import network_name
 from advrush.report.records import Array, Record
 
@@ -102,7 +102,9 @@ def _group(
     for record, arrays in members:
         name, result = names[record.label], record.result or {}
         figure = surface_figure(arrays["mean"], arrays["coordinates"], shared, around=around, direction=direction)
-        svg = to_svg(figure, title=f"{name}: loss around the {around} {direction} {record.digest}")
+        svg = to_svg(
+            signed(figure, record.digest), title=f"{name}: loss around the {around} {direction} {record.digest}"
+        )
         axis = [float(value) for value in arrays["coordinates"]]
         rows = [(a, b, float(arrays["mean"][i, j])) for i, a in enumerate(axis) for j, b in enumerate(axis)]
         columns = (*(each.replace(",", "") for each in axis_names(around, direction)), "mean loss")
@@ -126,7 +128,10 @@ def path_body(analyses: Sequence[Record], records: Sequence[Record], render: Ren
     for record in analyses:
         result = record.result or {}
         ends = [network_name(label, record, records) for label in result["models"]]
-        svg = to_svg(path_figure(result["points"]), title=f"Path from {ends[0]} to {ends[1]} {record.digest}")
+        svg = to_svg(
+            signed(path_figure(result["points"]), record.digest),
+            title=f"Path from {ends[0]} to {ends[1]} {record.digest}",
+        )
         keys = ("loss", "adversarial_loss", "lambda_max", "cosine")
         columns = ("t", *(f"{key} {side}" for key in keys for side in ("mean", "low", "high")), "clean", "robust")
         rows = [

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from advrush.report.drawing.palette import SERIES
+from advrush.report.drawing.series import Drawing, values
 from advrush.report.drawing.svg import subscripts
 
 LETTERS = 130
@@ -81,11 +82,18 @@ def xy(rows: Sequence[Any], key: str, *, scale: float = 1.0) -> tuple[list[int],
     return [epoch for epoch, _ in pairs], [value for _, value in pairs]
 
 
-def to_svg(figure: Figure, *, title: str) -> Markup:
+def signed(figure: Figure, digest: str) -> Figure:
+    """Return the figure with a run's digest small in the lower right corner: which run it shows."""
+    figure.text(0.998, 0.004, digest, ha="right", va="bottom", fontsize=6, color=INK, alpha=0.7)
+    return figure
+
+
+def to_svg(figure: Figure, *, title: str) -> Drawing:
     """Write a figure as inline SVG: the same bytes for the same figure, no ids that clash, the page's own font.
 
     Colors of the palette become style variables with the color itself as fallback.
     """
+    numbers = values(figure)
     buffer = StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -103,7 +111,7 @@ def to_svg(figure: Figure, *, title: str) -> Markup:
     for color, name in [(INK, "ink"), (LINE, "line"), *((c, f"series-{i}") for i, c in enumerate(SERIES))]:
         svg = svg.replace(color, f"var(--{name}, {color})")
     label = Markup.escape(title)
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip())
+    return Drawing.of(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip(), numbers)
 
 
 def _font(match: re.Match[str]) -> str:
