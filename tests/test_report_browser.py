@@ -13,7 +13,7 @@ from advrush import analyze_landscape, write_report
 from advrush.analysis import LandscapeConfig
 from advrush.data import DataConfig
 from advrush.report.records import Record
-from report_runs import make_search
+from report_runs import make_evaluation, make_search
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)")
@@ -51,6 +51,23 @@ def test_surfaces_are_drawn_and_turn_together(trained: tuple[Path, Path], tmp_pa
         document.body.dataset.turned = before.map((each, k) => each !== after[k] && each === back[k]).join();
     """
     assert 'data-turned="true,true"' in opened(page, pictures)
+
+
+def test_tables_sort_by_number_and_by_name(tmp_path: Path) -> None:
+    runs = [
+        make_evaluation(tmp_path, model=f"net-{name}", digest=str(k) * 8, correct={"clean": clean, "pgd20": 20})
+        for k, (name, clean) in enumerate([("b", 90), ("c", 5), ("a", 300)])
+    ]
+    page = write_report(tmp_path / "report.html", title="Tables", runs=runs)
+    click = """
+        const table = document.querySelector("table"), told = [];
+        const last = (row) => row.cells[0].textContent.slice(-1);
+        const order = () => told.push([...table.tBodies[0].rows].map(last).join(""));
+        const press = (name) => [...table.querySelectorAll("button")].find((each) => each.textContent === name).click();
+        order(); press("clean"); order(); press("clean"); order(); press("model"); order();
+        document.body.dataset.orders = told.join();
+    """
+    assert 'data-orders="bca,abc,cba,abc"' in opened(page, click)
 
 
 def test_the_slider_shows_the_weights_of_an_epoch(tmp_path: Path) -> None:

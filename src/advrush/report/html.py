@@ -41,18 +41,25 @@ def write_report(
     lines = sentences(records)
     style, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
     script, _, _ = environment.loader.get_source(environment, "interactive.js")  # type: ignore[union-attr]
-    needed = any("data-values=" in section.body or "data-frames=" in section.body for section in body)
+    tables = accuracy_tables(records)
+    needed = any(len(table.rows) > 2 for table in tables) or any(needs_script(str(each.body)) for each in body)
     page = render(
         "report.html.j2",
         title=title,
         lines=lines,
-        tables=accuracy_tables(records),
+        tables=tables,
         sections=body,
         style=Markup(style),
         script=Markup(script) if needed else "",
     )
     write_atomically(Path(path), str(page).strip() + "\n")
     return Path(path)
+
+
+def needs_script(body: str) -> bool:
+    """Tell whether something in a section's HTML turns, slides or sorts (tables of three rows or more)."""
+    sortable = any(table.count("<tr>") > 3 for table in body.split("<table")[1:])
+    return sortable or "data-values=" in body or "data-frames=" in body
 
 
 def subscripts_in_text(line: str) -> Markup:

@@ -1,5 +1,5 @@
 "use strict";
-// Loss surfaces that turn together, and heat maps that go through the epochs. Without this script the page shows
+// Loss surfaces that turn together, heat maps that go through the epochs, and tables that sort. Without this script the page shows
 // the drawn surface and the last epoch.
 (() => {
   const STOPS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [109, 205, 89], [180, 222, 44], [253, 231, 37]];
@@ -133,6 +133,44 @@
     holder.hidden = false;
   };
 
+  const UNITS = { k: 1e3, M: 1e6, G: 1e9, s: 1, min: 60, h: 3600, d: 86400 };
+  const amount = (text) => {
+    const parts = [...text.replace(/,(?=\d{3})/g, "").matchAll(/(-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*(k|M|G|s|min|h|d)?(?![a-z])/g)];
+    if (!parts.length || !/^-?[\d.]/.test(text)) return NaN;
+    const timed = parts.every((part) => part[2] && !"kMG".includes(part[2]));
+    return (timed ? parts : parts.slice(0, 1)).reduce((sum, part) => sum + Number(part[1]) * (UNITS[part[2]] || 1), 0);
+  };
+  const words = (row, column) => {
+    const cell = row.cells[column].cloneNode(true);
+    cell.querySelectorAll("small").forEach((each) => each.remove());
+    return cell.textContent.trim();
+  };
+  const sortable = (table) => {
+    const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+    if (body.rows.length < 3) return;
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const falling = head.getAttribute("aria-sort") === "ascending" || (column > 0 && !head.hasAttribute("aria-sort"));
+        const sign = falling ? -1 : 1;
+        const keyed = [...body.rows].map((row) => ({ row, text: words(row, column), number: amount(words(row, column)) }));
+        const numeric = keyed.some((each) => !Number.isNaN(each.number));
+        keyed.sort((a, b) => {
+          if (!numeric) return sign * a.text.localeCompare(b.text);
+          if (Number.isNaN(a.number) || Number.isNaN(b.number)) return Number.isNaN(a.number) - Number.isNaN(b.number);
+          return sign * (a.number - b.number);
+        });
+        heads.forEach((each) => each.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+        body.append(...keyed.map((each) => each.row));
+      });
+    });
+  };
+
+  document.querySelectorAll("table").forEach(sortable);
   document.querySelectorAll("[data-values]").forEach(begin);
   document.querySelectorAll("[data-frames]").forEach(slide);
   redraw();
