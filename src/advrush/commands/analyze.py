@@ -20,7 +20,7 @@ def analyze(arguments: list[str]) -> None:
     """Measure why architectures are robust; print the numbers and where the report is."""
     what, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if what in ("-h", "--help"):
-        Console(highlight=False).print(USAGE, markup=False)
+        Console(highlight=False, soft_wrap=True).print(USAGE, markup=False)
         return
     if what not in ANALYSES:
         hint = did_you_mean(what, ANALYSES) if what else ""
