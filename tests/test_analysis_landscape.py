@@ -16,7 +16,7 @@ from advrush.analysis.intervals import correlation, mean_interval, spearman
 from advrush.analysis.slope import steepest
 from advrush.curvature import input_gradient, measure_curvature
 from advrush.data import DataConfig
-from advrush.errors import ConfigError
+from advrush.errors import ConfigError, ModelContractError
 from advrush.models.weights.saved import load
 
 
@@ -94,6 +94,17 @@ def test_bad_grids_are_refused() -> None:
         LandscapeConfig(points=10)
 
 
+def test_a_loss_that_is_not_finite_is_refused_in_words() -> None:
+    class Fragile(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            s = x.flatten(1).sum(dim=1)
+            return torch.stack([torch.where(s > s.new_tensor(1e9), s / 0, s), s], dim=1)
+
+    x, y = images()
+    with pytest.raises(ModelContractError, match=r"not finite at \d+ of 36 points of the plane; try a smaller extent"):
+        input_landscape(Fragile(), x, torch.ones_like(y) * 0, extent=1e9, points=3)
+
+
 def test_the_same_command_gives_the_same_bytes(trained: tuple[Path, Path], tmp_path: Path) -> None:
     config = LandscapeConfig(data=DataConfig("digits"), images=10, points=5, extent=0.1)
     runs = [analyze_landscape(trained[0], config, runs_dir=tmp_path / name, display=False) for name in ("a", "b")]
@@ -138,4 +149,5 @@ def test_bootstrap_intervals_and_rank_correlations() -> None:
     a = np.arange(6.0) + rng.normal(0, 0.1, (50, 6))
     both = correlation(a, np.exp(a))
     assert both["spearman"]["value"] == 1 and both["pearson"]["value"] < 1
+    assert correlation(a, np.ones_like(a)) == {"pearson": None, "spearman": None}
     assert spearman(np.array([1.0, 2.0, 3.0]), np.array([9.0, 4.0, 1.0])) == -1

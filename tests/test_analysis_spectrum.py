@@ -154,6 +154,13 @@ def test_bad_input_is_refused_in_words() -> None:
     with pytest.raises(ConfigError, match="steps: got 1"):
         input_spectrum(model, x, y, steps=1)
 
+    class Root(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sqrt(x.flatten(1)[:, :10])
+
+    with pytest.raises(ModelContractError, match="no finite second derivative at 1 of 5 images"):
+        input_spectrum(Root(), x * torch.tensor([1.0, 1, 0, 1, 1]).view(5, 1, 1, 1), y)
+
     class Cut(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1)[:, :10].detach()

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from advrush.attacks.gate import check_images, check_labels
 from advrush.config import check
 from advrush.curvature import attack_direction, input_gradient
+from advrush.errors import ModelContractError
 from advrush.modes import evaluating, frozen
 
 Direction = Literal["normal", "sign"]
@@ -63,7 +64,8 @@ def input_landscape(
         seed: of v; the same for all networks, before it is made orthogonal.
         on_batch: called with the number of passed images after each batch.
 
-    An image whose gradient is zero gets a random r. Raises DataError for images outside [0, 1].
+    An image whose gradient is zero gets a random r. Raises DataError for images outside [0, 1],
+    ModelContractError for a loss that is not finite.
     """
     check_images(x)
     y = check_labels(y, len(x))
@@ -84,7 +86,18 @@ def input_landscape(
                     losses[rows, begin : begin + len(part)] = _losses(model, x[rows], y[rows], r[rows], v[rows], part)
                     if on_batch:
                         on_batch(len(x[rows]) * len(part))
-    return Landscape(axis, losses.view(len(x), points, points))
+    return finite(Landscape(axis, losses.view(len(x), points, points)))
+
+
+def finite(landscape: Landscape) -> Landscape:
+    """Return the landscape. Raises ModelContractError where a loss of it is not finite."""
+    bad = int((~torch.isfinite(landscape.losses)).sum())
+    if bad:
+        total = landscape.losses.numel()
+        raise ModelContractError(
+            f"the loss is not finite at {bad} of {total} points of the plane; try a smaller extent"
+        )
+    return landscape
 
 
 def grid(extent: float, points: int) -> Tensor:

@@ -51,14 +51,17 @@ def spearman(a: Array, b: Array) -> float:
     return pearson(rankdata(a), rankdata(b))
 
 
-def correlation(a: Array, b: Array, *, seed: int = 0) -> dict[str, dict[str, float]]:
+def correlation(a: Array, b: Array, *, seed: int = 0) -> dict[str, dict[str, float] | None]:
     """Return Pearson's and Spearman's correlation of the means over N images of (N, T) quantities along T points.
 
     The 95% intervals are percentile bootstraps over the images: each draw takes the same images for both quantities.
+    None where a quantity is the same at all points: it then correlates with nothing.
     """
     points = a.shape[1]
     both = np.concatenate([a, b], axis=1)
     measures: dict[str, Callable[[Array, Array], float]] = {"pearson": pearson, "spearman": spearman}
+    if any(np.ptp(each.mean(axis=0)) == 0 for each in (a, b)):
+        return dict.fromkeys(measures)
     return {
         name: statistic_interval(both, lambda row, f=measure: f(row[:points], row[points:]), seed=seed)  # type: ignore[misc]
         for name, measure in measures.items()

@@ -16,6 +16,7 @@ from advrush.analysis.spectrum_lanczos import lanczos_spectrum
 from advrush.analysis.spectrum_parts import Part
 from advrush.attacks.gate import check_images, check_labels
 from advrush.config import check
+from advrush.errors import ModelContractError
 from advrush.models.cell import plain_modules
 from advrush.modes import evaluating, frozen
 
@@ -146,4 +147,9 @@ def _joined(parts: Sequence[Part], method: str) -> InputSpectrum:
         for field in fields(Part)
         if field.name != "eigenvalues"
     }
+    if not torch.isfinite(rest["lambda_max"]).all():
+        bad = int((~torch.isfinite(rest["lambda_max"])).sum())
+        raise ModelContractError(
+            f"the loss has no finite second derivative at {bad} of {len(rest['lambda_max'])} images"
+        )
     return InputSpectrum(torch.cat(padded).sort(dim=1, descending=True).values.cpu(), method=method, **rest)

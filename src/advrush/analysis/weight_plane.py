@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from advrush.analysis.input_plane import Landscape, grid
+from advrush.analysis.input_plane import Landscape, finite, grid
 from advrush.attacks.gate import check_images, check_labels
 from advrush.config import check
 from advrush.modes import evaluating
@@ -52,7 +52,7 @@ def weight_landscape(
                 losses[:, row, column] = torch.cat([cross_entropy(moved(a), b, reduction="none") for a, b in parts])
                 if on_batch:
                     on_batch(len(x))
-    return Landscape(axis, losses)
+    return finite(Landscape(axis, losses))
 
 
 def filter_normalized(parameters: list[nn.Parameter], generator: torch.Generator) -> list[Tensor]:

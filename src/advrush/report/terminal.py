@@ -174,7 +174,8 @@ def analysis_numbers(result: Mapping[str, Any]) -> dict[str, str]:
     if what == "architecture":
         return {"architectures": str(len(result["rows"]))}
     if what == "path":
-        return {"Pearson": f"{result['correlation']['pearson']['value']:.3f}"}
+        found_pearson = result["correlation"]["pearson"]
+        return {"Pearson": f"{found_pearson['value']:.3f}" if found_pearson else "–"}
     found = {name: result[name] for name in ("lambda_max", "steepest_slope") if name in result}
     return {name: f"{value.get('mean', value.get('value')):.4g}" for name, value in found.items()}
 

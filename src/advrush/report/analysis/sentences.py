@@ -57,5 +57,7 @@ def path_sentences(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _value(value: Mapping[str, float]) -> str:
+def _value(value: Mapping[str, float] | None) -> str:
+    if value is None:
+        return "– (the same at all points)"
     return f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
