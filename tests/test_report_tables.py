@@ -13,6 +13,7 @@ from advrush.errors import GenotypeError, RunError
 from advrush.evaluation import wilson
 from advrush.report import Record, genotype_text, list_runs, show
 from advrush.report.agreement import Agreement, agree, mean, pairwise
+from advrush.report.names import model_names
 from advrush.report.records import find_records
 from advrush.report.tables import (
     accuracies,
@@ -212,3 +213,11 @@ def test_what_low_precision_searched_is_said(tmp_path: Path) -> None:
     (run / "result.json").write_text(json.dumps(result))
     (caption,) = by_threat([Record.read(run)])
     assert caption.endswith("searched in bfloat16 and verified in float32")
+
+
+def test_a_damaged_training_does_not_hide_its_evaluation(tmp_path: Path) -> None:
+    training = make_training(tmp_path)
+    run = make_evaluation(tmp_path, model=f"train/{training.name}", correct={"clean": 9, "pgd20": 3}, examples=10)
+    (training / "result.json").write_text("")
+    record = Record.read(run)
+    assert model_names([record], [record]) == {run: f"train/{training.name}"}

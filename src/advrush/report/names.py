@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from advrush.errors import AdvrushError
+from advrush.errors import AdvrushError, RunError
 from advrush.models.build import display_name
 from advrush.report.records import Record
 from advrush.space import Architecture
@@ -84,11 +84,9 @@ def label_name(label: str, records: Sequence[Record]) -> str:
 
 def network_name(label: str, analysis: Record, records: Sequence[Record]) -> str:
     """Return the name of the network that an analysis calls `label`: of a training of the report, or beside the run."""
-    beside = analysis.path.resolve().parent.parent / label
     absent = all(record.label != label for record in records)
-    if absent and label.startswith("train/") and label.count("/") == 1 and (beside / "config.toml").is_file():
-        return _name(Record.read(beside), records)
-    return label_name(label, records)
+    training = _beside(analysis, label) if absent else None
+    return _name(training, records) if training else label_name(label, records)
 
 
 def trained_by(evaluation: Record, records: Sequence[Record]) -> Record | None:
@@ -97,7 +95,15 @@ def trained_by(evaluation: Record, records: Sequence[Record]) -> Record | None:
     for record in records:
         if record.label == model:
             return record
-    beside = evaluation.path.resolve().parent.parent / model
-    if model.startswith("train/") and model.count("/") == 1 and (beside / "config.toml").is_file():
-        return Record.read(beside)
-    return None
+    return _beside(evaluation, model)
+
+
+def _beside(run: Record, label: str) -> Record | None:
+    """Return the training of that label in the run's folder of runs; None where there is none that can be read."""
+    path = run.path.resolve().parent.parent / label
+    if not (label.startswith("train/") and label.count("/") == 1 and (path / "config.toml").is_file()):
+        return None
+    try:
+        return Record.read(path)
+    except RunError:  # damaged: its evaluation is still told of, by the training's folder
+        return None
