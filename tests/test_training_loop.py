@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import advrush
+import advrush.evaluation
 from advrush.data import Augment, DataConfig
 from advrush.errors import ConfigError, RunError
 from advrush.run import Run
@@ -299,3 +300,31 @@ def test_metrics_are_mirrored_to_tensorboard(tmp_path: Path) -> None:
     mirrored = [(event.step, event.value) for event in events.Scalars("loss_train")]
     assert mirrored == [(row["epoch"], pytest.approx(row["loss_train"])) for row in run.metrics()]
     assert json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])["epoch"] == 0
+
+
+@pytest.mark.parametrize(
+    ("epochs", "drops", "expected"),
+    [(200, (100, 150), 105), (105, (100, 150), 105), (90, (30, 60), 35), (9, (4, 6), 6), (5, (4,), 5), (5, (7,), None)],
+)
+def test_the_epoch_of_the_checkpoint_after_the_first_drop(
+    epochs: int, drops: tuple[int, ...], expected: int | None
+) -> None:
+    assert OptimizerConfig(decay_epochs=drops).drop_checkpoint(epochs) == expected
+    assert OptimizerConfig(schedule="cosine", decay_epochs=drops).drop_checkpoint(epochs) is None
+
+
+def test_three_checkpoints_are_kept_and_told_apart(tmp_path: Path) -> None:
+    step = OptimizerConfig(lr=0.05, schedule="step", decay_epochs=(1, 2))
+    run = train(replace(TINY, epochs=4, optimizer=step), runs_dir=tmp_path, device="cpu", display=False)
+    after_two = train(
+        replace(TINY, name="short", epochs=2, optimizer=step), runs_dir=tmp_path, device="cpu", display=False
+    )
+    drop, last = load_file(run.path / "drop.safetensors"), load_file(run.path / "weights.safetensors")
+    short = load_file(after_two.path / "weights.safetensors")
+    assert all(torch.equal(drop[key], short[key]) for key in short), "the network after the second epoch"
+    assert any(not torch.equal(drop[key], last[key]) for key in last)
+    assert run.result()["drop_epoch"] == 1
+    assert run.result()["drop_robust_acc_val"] == run.metrics()[1]["robust_acc_val"]
+    found = advrush.evaluation.find_target(str(run.path / "drop.safetensors"))
+    assert found.label == f"train/{run.path.name}/drop"
+    assert "drop.safetensors" not in [path.name for path in train(TINY, runs_dir=tmp_path, display=False).path.iterdir()]

@@ -55,7 +55,8 @@ def evaluate(arguments: list[str]) -> None:
 
 def data_of(target: str) -> DataConfig | None:
     """Return the data that a training run was trained on, so that it is tested on the same set."""
-    path = Path(target) / "config.toml"
+    run = Path(target).parent if target.endswith(".safetensors") else Path(target)
+    path = run / "config.toml"
     if not path.is_file():
         return None
     data = tomllib.loads(path.read_text()).get("data", {})

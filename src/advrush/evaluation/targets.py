@@ -75,7 +75,9 @@ def _from_files(path: Path) -> tuple[nn.Module, str]:
         run = Run.at(path)
         run.result()
         return load(path), f"{run.stage}/{path.resolve().name}"
-    return load(path), path.stem
+    inside = (path.parent / "config.toml").is_file()  # a checkpoint of a training: named after both
+    run = path.resolve().parent
+    return load(path), f"{run.parent.name}/{run.name}/{path.stem}" if inside else path.stem
 
 
 def _from_python(text: str) -> tuple[nn.Module, str]:

@@ -72,14 +72,21 @@ def _name(record: Record, records: Sequence[Record]) -> str:
     if record.stage == "evaluate":
         model = str((record.result or record.config).get("model") or record.name)
         training = trained_by(record, records)
-        return _name(training, records) if training else model
+        return _name(training, records) + _checkpoint(model) if training else model
     return record.name
+
+
+def _checkpoint(label: str) -> str:
+    """Return ", drop" for `train/NAME/drop`: which checkpoint of a training is meant."""
+    parts = label.split("/")
+    return f", {parts[2]}" if len(parts) == 3 else ""
 
 
 def label_name(label: str, records: Sequence[Record]) -> str:
     """Return the name of the network that an evaluation or a transfer calls `label`."""
-    training = next((record for record in records if record.label == label), None)
-    return _name(training, records) if training else label
+    run = "/".join(label.split("/")[:2])
+    training = next((record for record in records if record.label == run), None)
+    return _name(training, records) + _checkpoint(label) if training else label
 
 
 def network_name(label: str, analysis: Record, records: Sequence[Record]) -> str:
@@ -92,6 +99,7 @@ def network_name(label: str, analysis: Record, records: Sequence[Record]) -> str
 def trained_by(evaluation: Record, records: Sequence[Record]) -> Record | None:
     """Return the training whose network was evaluated: among the report's runs, else beside the evaluation."""
     model = str((evaluation.result or evaluation.config).get("model", ""))
+    model = "/".join(model.split("/")[:2])  # a third part names the checkpoint
     for record in records:
         if record.label == model:
             return record

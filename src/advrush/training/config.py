@@ -60,6 +60,18 @@ class OptimizerConfig:
         check(self.clip > 0, "optimizer.clip", self.clip, "a number > 0")
         check(0 < self.rise < 1, "optimizer.rise", self.rise, "a number between 0 and 1")
 
+    def drop_checkpoint(self, epochs: int) -> int | None:
+        """Return after how many epochs the checkpoint `drop` is kept; None where the rate never drops in `epochs`.
+
+        Robust accuracy peaks shortly after the first drop of a step schedule (Rice et al., ICML 2020), and that is the
+        checkpoint which the authors of AdvRush recommend: five epochs after it, or just before the next drop or the
+        end where that comes sooner.
+        """
+        drops = sorted(epoch for epoch in self.decay_epochs if 0 < epoch < epochs)
+        if self.schedule != "step" or not drops:
+            return None
+        return min(drops[0] + 5, *drops[1:2], epochs)
+
     def rate(self, progress: float, epochs: int) -> float:
         """Return the learning rate after `progress` epochs (whole ones but for one-cycle) of `epochs`."""
         match self.schedule:

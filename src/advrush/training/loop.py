@@ -19,7 +19,7 @@ from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
-from advrush.models.weights.saved import BEST, WEIGHTS, Blueprint
+from advrush.models.weights.saved import BEST, DROP, WEIGHTS, Blueprint
 from advrush.progress import Display
 from advrush.run import Run, described, memory_advice
 from advrush.track import Mirror, tracker
@@ -38,7 +38,10 @@ def train(
     track: str | None = None,
     objective: Objective | None = None,
 ) -> Run:
-    """Train a network; return the finished run, whose `weights.safetensors` and `best.safetensors` hold it.
+    """Train a network; return the finished run, which keeps up to three checkpoints of it.
+
+    `weights.safetensors` is the last network, `best.safetensors` the one with the highest robust accuracy on the
+    held-out images, `drop.safetensors` the one shortly after the first drop of a step schedule's rate.
 
     `track` mirrors each epoch's row to `tensorboard`, `trackio` or `wandb`; `objective` takes the place of the
     configuration's. The same configuration resumes an interrupted run at its last whole epoch and returns a finished
@@ -223,6 +226,8 @@ class _Training:
     def _save(self, row: Mapping[str, Any]) -> None:
         if self.best["epoch"] == row["epoch"]:
             self.run.save_tensors(BEST, self.kept.state_dict(), self.blueprint.to_metadata())
+        if self.epoch == self.config.optimizer.drop_checkpoint(self.config.epochs):
+            self.run.save_tensors(DROP, self.kept.state_dict(), self.blueprint.to_metadata())
         self.run.log(row)
         if self.mirror is not None:
             self.mirror.log(row)
@@ -238,6 +243,8 @@ class _Training:
     def _finish(self) -> None:
         rows = self.run.metrics()
         checked = [row for row in rows if row["robust_acc_val"] is not None]
+        drop = self.config.optimizer.drop_checkpoint(self.config.epochs)
+        dropped = rows[drop - 1] if drop is not None and drop <= len(rows) else {}
         if self.mirror is not None:
             self.mirror.close()
         self.run.save_tensors(WEIGHTS, self.kept.state_dict(), self.blueprint.to_metadata())
@@ -250,6 +257,9 @@ class _Training:
                 "robust_acc_val": self.best["robust_acc_val"],
                 "last_clean_acc_val": checked[-1]["clean_acc_val"],
                 "last_robust_acc_val": checked[-1]["robust_acc_val"],
+                "drop_epoch": dropped.get("epoch"),
+                "drop_clean_acc_val": dropped.get("clean_acc_val"),
+                "drop_robust_acc_val": dropped.get("robust_acc_val"),
                 "robust_overfitting": self.best["robust_acc_val"] - checked[-1]["robust_acc_val"],
                 "seconds": round(sum(row["seconds"] for row in rows), 3),
             }

@@ -18,6 +18,10 @@ from advrush.models.normalize import Normalized
 
 WEIGHTS = "weights.safetensors"
 BEST = "best.safetensors"
+DROP = "drop.safetensors"
+"""The network shortly after the first drop of the learning rate."""
+CHECKPOINTS = {"last": WEIGHTS, "best": BEST, "drop": DROP}
+"""What a training keeps: the last network, the best on held-out images, the one after the first drop of the rate."""
 
 
 @dataclass(frozen=True)
