@@ -76,8 +76,8 @@ def _from_files(path: Path) -> tuple[nn.Module, str]:
         run.result()
         return load(path), f"{run.stage}/{path.resolve().name}"
     inside = (path.parent / "config.toml").is_file()  # a checkpoint of a training: named after both
-    run = path.resolve().parent
-    return load(path), f"{run.parent.name}/{run.name}/{path.stem}" if inside else path.stem
+    folder = path.resolve().parent
+    return load(path), f"{folder.parent.name}/{folder.name}/{path.stem}" if inside else path.stem
 
 
 def _from_python(text: str) -> tuple[nn.Module, str]:
