@@ -115,7 +115,7 @@ def test_chains_are_read(module: nn.Module, stages: int) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1)),
+        nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
         nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4)),
         nn.Sequential(nn.Sigmoid(), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
         nn.Linear(3, 3),

@@ -128,7 +128,7 @@ def cell(edges: tuple[GraphEdge, ...], nodes: int = 1, outputs: tuple[int, ...] 
 def test_identities_are_exempt_from_drop_path() -> None:
     module = cell((GraphEdge(0, 2, "skip_connect"), GraphEdge(1, 2, "skip_connect")))
     x = torch.rand(6, 3, 4, 4)
-    assert torch.equal(module(x, x, 0.9), module(x, x, 0.0))
+    assert torch.equal(module(x, x, drop_path=0.9), module(x, x, drop_path=0.0))
 
 
 def test_a_cell_sums_what_enters_a_node_and_joins_its_outputs() -> None:

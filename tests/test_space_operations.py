@@ -23,6 +23,8 @@ NAMES = {
     "dil_conv_3x3": {f"op.{i}.weight" for i in (1, 2, 3)} | {"op.3.bias"},
     "dil_conv_5x5": {f"op.{i}.weight" for i in (1, 2, 3)} | {"op.3.bias"},
     "conv_7x1_1x7": {f"{i}.weight" for i in (1, 2, 3)} | {"3.bias"},
+    "nor_conv_1x1": {"op.1.weight", "op.2.weight", "op.2.bias"},
+    "nor_conv_3x3": {"op.1.weight", "op.2.weight", "op.2.bias"},
 }
 
 

@@ -15,7 +15,7 @@ from advrush.config import did_you_mean
 from advrush.data import KNOWN
 from advrush.errors import ConfigError
 from advrush.models.weights.export import export
-from advrush.models.weights.import_darts import import_network, layout
+from advrush.models.weights.import_darts import import_network, layout, space_of
 from advrush.models.weights.saved import Blueprint, load, read_blueprint
 from advrush.models.weights.state_dict import read_state
 
@@ -43,7 +43,7 @@ def import_checkpoint(arguments: list[str]) -> None:
     options = tyro.cli(ImportOptions, prog="advrush import FILE", description=description, args=rest)
     path, arch = Path(words[0]), architecture(options.arch)
     model = import_network(path, arch, image_size=options.image_size)
-    sizes = layout(read_state(path))
+    sizes = layout(read_state(path), space=space_of(arch))
     mean, std = _statistics(options.normalize)
     blueprint = Blueprint(
         arch, sizes.num_classes, options.image_size, sizes.in_channels, sizes.channels if sizes.layers else None,

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(module: nn.Module, *inputs: Any) -> Tensor:
-    """Return `module(*inputs)`, of which autograd keeps the inputs alone.
+def recomputed(module: nn.Module, *inputs: Any, **options: Any) -> Tensor:
+    """Return `module(*inputs, **options)`, of which autograd keeps the inputs alone.
 
     Gradients, random draws and batch norm's running statistics are those of a plain call.
     """
     contexts = lambda: (nullcontext(), _uncounted(module))  # noqa: E731
-    y: Tensor = checkpoint(module, *inputs, use_reentrant=False, context_fn=contexts)
+    y: Tensor = checkpoint(module, *inputs, use_reentrant=False, context_fn=contexts, **options)
     return y
 
 

@@ -13,7 +13,8 @@ from advrush.errors import ConfigError
 from advrush.models.handcrafted import DenseNet, ResNet
 from advrush.models.network import Network
 from advrush.models.robnet import robnet
-from advrush.space.genotype import PUBLISHED, Architecture, Genotype, parse
+from advrush.space import resolve
+from advrush.space.genotype import PUBLISHED, Architecture
 
 DISPLAY_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -63,7 +64,8 @@ def build(
     """Build a network with fresh weights: (N, in_channels, image_size, image_size) to (N, num_classes).
 
     `arch` is a name of ARCHITECTURES (case, "-" and "_" do not matter), a genotype, or a genotype's text
-    (JSON or DARTS). `channels` and `layers` default to the published ones: 36 and 20 for cells.
+    of any search space. `channels` and `layers` default to the published ones: for cells those of their space
+    (DARTS: 36 and 20).
     Raises ConfigError for an unknown name or an option that the architecture lacks, GenotypeError for a text.
     """
     common: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_channels}
@@ -75,7 +77,7 @@ def build(
     }
     genotype = arch if not isinstance(arch, str) else _genotype(arch)
     if genotype is not None:
-        return Network(genotype, _or(channels, 36), _or(layers, 20), **cells)
+        return Network(genotype, channels, layers, **cells)
     name = canonical(str(arch))
     if name == "robnet_free":
         check(layers in (None, 20), "layers of robnet_free", layers, "20, for each of which it has a cell")
@@ -100,7 +102,7 @@ def canonical(name: str) -> str:
 def display_name(arch: str | Architecture) -> str:
     """Return the name for tables and figures; "genotype" for one that was not published."""
     if isinstance(arch, str):
-        genotype = _text(arch)
+        genotype = resolve(arch)
         if genotype is None:
             return DISPLAY_NAMES[canonical(arch)]
         arch = genotype
@@ -118,9 +120,5 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _text(arch: str) -> Genotype | None:
-    return parse(arch) if any(mark in arch for mark in ("Genotype(", "{", "=")) else None
-
-
-def _genotype(arch: str) -> Genotype | None:
-    return _text(arch) or _GENOTYPES.get(canonical(arch))
+def _genotype(arch: str) -> Architecture | None:
+    return resolve(arch) or _GENOTYPES.get(canonical(arch))

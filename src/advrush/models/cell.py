@@ -13,54 +13,64 @@ from advrush.kernels.concat import join
 from advrush.models.fused.cell import run_chain
 from advrush.models.fused.conv_chain import read_chain
 from advrush.models.fused.source import Source
+from advrush.space.darts import DARTS
 from advrush.space.genotype import CellGraph
 from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
-from advrush.space.space import CellPlan
+from advrush.space.space import CellPlan, Space
 
 
 class Cell(nn.Module):
-    """Preprocess two inputs to `channels`, sum the primitives that enter each node, concatenate the outputs.
+    """Preprocess the inputs to `channels`, sum the primitives that enter each node, concatenate the outputs.
 
-    `previous` holds the channels of the cell before last and of the last cell. The names of the
-    parameters are those of the published DARTS code, edge k of the graph being `_ops.k`.
+    `previous` holds the channels of the states that the cell reads, the last state last. The names of the
+    parameters are those of the published DARTS code: input i is prepared by `preprocess{i}`, edge k of the graph is
+    `_ops.k`. A space without preprocessing hands its inputs on as they are.
     """
 
     def __init__(
         self,
         graph: CellGraph,
         plan: CellPlan,
-        previous: tuple[int, int],
+        previous: tuple[int, ...],
         *,
         channels: int,
         affine: bool = True,
+        space: Space = DARTS,
     ) -> None:
         super().__init__()
         self.graph = graph
         self.channels_out = channels * len(graph.outputs)
-        if plan.previous_reduces:
-            self.preprocess0: nn.Module = FactorizedReduce(previous[0], channels, affine)
-        else:
-            self.preprocess0 = ReLUConvBN(previous[0], channels, affine=affine)
-        self.preprocess1 = ReLUConvBN(previous[1], channels, affine=affine)
+        for i, width in enumerate(previous):
+            if not space.preprocess:
+                prepare: nn.Module = nn.Identity()
+            elif plan.previous_reduces and i + 1 < len(previous):
+                prepare = FactorizedReduce(width, channels, affine)
+            else:
+                prepare = ReLUConvBN(width, channels, affine=affine)
+            self.add_module(f"preprocess{i}", prepare)
         strides = [2 if plan.reduces and edge.source < graph.inputs else 1 for edge in graph.edges]
         self._ops = nn.ModuleList(
-            operation(edge.primitive, channels, stride, affine=affine)
+            operation(edge.primitive, channels, stride, affine=affine, own=space.operations)
             for edge, stride in zip(graph.edges, strides, strict=True)
         )
         self._incoming = [_incoming(graph, graph.inputs + node) for node in range(graph.nodes)]
 
-    def forward(self, s0: Tensor, s1: Tensor, drop_path: float = 0.0) -> Tensor:
+    def forward(self, *inputs: Tensor, drop_path: float = 0.0) -> Tensor:
         """Return the concatenated outputs; `drop_path` is the probability of dropping a path in training."""
-        if quick_kernels_apply(s0):
-            return self._shared(s0, s1, drop_path if self.training else 0.0)
-        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        if quick_kernels_apply(inputs[0]):
+            return self._shared(inputs, drop_path if self.training else 0.0)
+        states = [prepare(x) for prepare, x in zip(self._prepare(), inputs, strict=True)]
         for rows in self._incoming:
             states.append(self._node(states, rows, drop_path if self.training else 0.0))
         return torch.cat([states[index] for index in self.graph.outputs], dim=1)
 
-    def _shared(self, s0: Tensor, s1: Tensor, drop_path: float) -> Tensor:
+    def _prepare(self) -> list[nn.Module]:
+        return [self.get_submodule(f"preprocess{i}") for i in range(self.graph.inputs)]
+
+    def _shared(self, inputs: tuple[Tensor, ...], drop_path: float) -> Tensor:
         """Compute the same with what edges have in common computed once, by kernels that are quick on a CPU."""
-        states = [Source(_run(self.preprocess0, Source(s0))), Source(_run(self.preprocess1, Source(s1)))]
+        given = zip(self._prepare(), inputs, strict=True)
+        states = [Source(_run(prepare, Source(x))) for prepare, x in given]
         for rows in self._incoming:
             total: Tensor | None = None
             for row in rows:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from advrush.kernels.batch_norm import normalize
-from advrush.models.fused.cell import mixed_cell
+from advrush.models.fused.cell import mixed_cell, run_block
+from advrush.models.stack import stack
 from advrush.space.genotype import Architecture
 from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
 from advrush.space.space import CellPlan, Space
@@ -15,11 +16,14 @@ from advrush.space.space import CellPlan, Space
 class MixedEdge(nn.Module):
     """The weighted sum of the primitives between two nodes; `none` is a zero and never computed."""
 
-    def __init__(self, primitives: tuple[str, ...], channels: int, stride: int) -> None:
+    def __init__(self, space: Space, channels: int, stride: int) -> None:
         super().__init__()
-        self.columns = tuple(i for i, name in enumerate(primitives) if name != "none")
+        self.columns = tuple(i for i, name in enumerate(space.primitives) if name != "none")
         self.operations = nn.ModuleList(
-            operation(primitives[i], channels, stride, affine=False, pool_norm=True) for i in self.columns
+            operation(
+                space.primitives[i], channels, stride, affine=False, pool_norm=space.pool_norm, own=space.operations
+            )
+            for i in self.columns
         )
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
@@ -41,14 +45,17 @@ class Cell(nn.Module):
         super().__init__()
         self.kind, self.topology = plan.kind, space.topology
         self.fast = True
+        self.channels_out = channels * len(space.topology.outputs)
         self.preprocess = nn.ModuleList(
-            FactorizedReduce(width, channels, affine=False)
+            nn.Identity()
+            if not space.preprocess
+            else FactorizedReduce(width, channels, affine=False)
             if plan.previous_reduces and i + 1 < len(inputs)
             else ReLUConvBN(width, channels, affine=False)
             for i, width in enumerate(inputs)
         )
         self.edges = nn.ModuleList(
-            MixedEdge(space.primitives, channels, space.topology.stride(source, plan.reduces))
+            MixedEdge(space, channels, space.topology.stride(source, plan.reduces))
             for source, _ in space.topology.edges
         )
 
@@ -68,11 +75,11 @@ class Cell(nn.Module):
 
 
 class Supernet(nn.Module):
-    """Stem, cells, global average pool and linear head, with one alpha (edges, primitives) for each cell kind.
+    """Stem, cells and fixed blocks, global average pool and linear head, with one alpha for each cell kind.
 
-    Takes normalized inputs (N, in_channels, H, W), returns logits (N, num_classes). The alphas are parameters and
-    part of the state dict; the cells' BN has no affine parameters. With `fast=False` every primitive of every edge runs
-    by itself: slower, the oracle that tests compare with.
+    Takes normalized inputs (N, in_channels, H, W), returns logits (N, num_classes). The alphas (edges, primitives) are
+    parameters and part of the state dict; the cells' BN has no affine parameters. With `fast=False` every primitive of
+    every edge runs by itself: slower, the reference that tests compare with.
     """
 
     def __init__(
@@ -89,14 +96,8 @@ class Supernet(nn.Module):
         self.space, self.fast = space, fast
         width = channels * space.stem_multiplier
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        widths = (width,) * space.topology.inputs
-        self.cells = nn.ModuleList()
-        for plan in space.skeleton(layers):
-            cell_channels = channels * plan.multiplier
-            cell = Cell(space, plan, widths, cell_channels)
-            cell.fast = fast
-            self.cells.append(cell)
-            widths = (*widths[1:], cell_channels * len(space.topology.outputs))
+        self.cells, widths = stack(space, channels, layers, self._cell, affine=False)
+        self.lastact = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU()) if space.head_norm else None
         self.classifier = nn.Linear(widths[-1], num_classes)
         shape = (len(space.topology.edges), len(space.primitives))
         self.alpha = nn.ParameterDict({kind: nn.Parameter(1e-3 * torch.randn(shape)) for kind in space.kinds})
@@ -110,11 +111,20 @@ class Supernet(nn.Module):
         assert isinstance(norm, nn.BatchNorm2d)
         x = convolution(x)
         states = (normalize(norm, x) if self.fast else norm(x),) * self.space.topology.inputs
-        for cell in self.cells:
-            assert isinstance(cell, Cell)
-            states = (*states[1:], cell(states, weights[cell.kind]))
-        logits: Tensor = self.classifier(states[-1].mean(dim=(2, 3)))
+        for module in self.cells:
+            if isinstance(module, Cell):
+                y = module(states, weights[module.kind])
+            else:
+                y = run_block(module, states[-1]) if self.fast else module(states[-1])
+            states = (*states[1:], y)
+        features = states[-1] if self.lastact is None else self.lastact(states[-1])
+        logits: Tensor = self.classifier(features.mean(dim=(2, 3)))
         return logits
+
+    def _cell(self, plan: CellPlan, inputs: tuple[int, ...], channels: int) -> Cell:
+        cell = Cell(self.space, plan, inputs, channels)
+        cell.fast = self.fast
+        return cell
 
     def alphas(self) -> dict[str, nn.Parameter]:
         """Return the architecture parameters (edges, primitives) of each cell kind."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from advrush.config import check
 from advrush.data import DataConfig
-from advrush.space import SPACES
+from advrush.space import space_named
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,9 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check(bool(self.name), "name", self.name, "a word")
-        check(self.space in SPACES, "space", self.space, f"one of {', '.join(SPACES)}")
+        fewest = space_named(self.space).fewest_layers
         check(self.channels >= 1, "channels", self.channels, "a whole number >= 1")
-        check(self.layers >= 3, "layers", self.layers, "at least 3 cells (two of them reduce)")
+        check(self.layers >= fewest, "layers", self.layers, f"at least {fewest} cells in the space {self.space!r}")
         check(self.epochs >= 1, "epochs", self.epochs, "a whole number >= 1")
         check(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "a whole number >= 0")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")

@@ -34,7 +34,7 @@ from advrush.searching.objectives import (
 )
 from advrush.searching.select import objective_of
 from advrush.searching.streams import Streams
-from advrush.space import SPACES, Architecture
+from advrush.space import Architecture, space_named
 
 
 def search(
@@ -103,7 +103,7 @@ class _Search:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             supernet = Supernet(
-                SPACES[self.config.space], channels=self.config.channels, layers=self.config.layers,
+                space_named(self.config.space), channels=self.config.channels, layers=self.config.layers,
                 num_classes=dataset.num_classes, in_channels=dataset.channels, fast=self.config.fast,
             )  # fmt: skip
         if self.team.world > 1:
@@ -237,4 +237,4 @@ def derive(run: Run | Path | str) -> Architecture:
     """Return the genotype that a finished search found (RunError if it has not finished)."""
     run = run if isinstance(run, Run) else Run.at(Path(run))
     space = tomllib.loads((run.path / "config.toml").read_text())["space"]
-    return SPACES[space].parse(json.dumps(run.result()["genotype"]))
+    return space_named(space).parse(json.dumps(run.result()["genotype"]))

@@ -36,6 +36,11 @@ def skeleton(layers: int) -> tuple[CellPlan, ...]:
     return tuple(plans)
 
 
+def second_reduction(layers: int) -> int:
+    """Return the index of the cell that halves the image for the second time."""
+    return 2 * layers // 3
+
+
 def discretize(weights: Mapping[str, Any]) -> Genotype:
     """Keep, per node, the two edges whose strongest primitive other than `none` weighs most (DARTS).
 
@@ -71,5 +76,15 @@ def _strongest(weights: npt.NDArray[np.float64]) -> tuple[Edge, ...]:
     return tuple(edges)
 
 
-DARTS = Space("darts", PRIMITIVES, TOPOLOGY, KINDS, skeleton, discretize, parse)
+DARTS = Space(
+    "darts",
+    PRIMITIVES,
+    TOPOLOGY,
+    KINDS,
+    skeleton,
+    discretize,
+    parse,
+    fewest_layers=3,
+    auxiliary_after=second_reduction,
+)
 """The search space of DARTS, which AdvRush searches (spec: C = 16 and 8 cells in the search)."""

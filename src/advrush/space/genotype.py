@@ -61,6 +61,11 @@ class CellGraph(NamedTuple):
 class Architecture(Protocol):
     """What the genotype of every search space offers."""
 
+    @property
+    def space(self) -> str:
+        """Return the name of the search space that it belongs to."""
+        ...
+
     def cells(self) -> dict[str, CellGraph]:
         """Return one graph per cell kind."""
         ...
@@ -93,6 +98,11 @@ class Genotype:
             object.__setattr__(self, cell, edges)
             concat = _concat(cell, getattr(self, f"{cell}_concat"), len(edges) // 2)
             object.__setattr__(self, f"{cell}_concat", concat)
+
+    @property
+    def space(self) -> str:
+        """Return "darts"."""
+        return "darts"
 
     def cells(self) -> dict[str, CellGraph]:
         """Return the graphs of the "normal" and the "reduce" cell."""

@@ -93,6 +93,21 @@ class DilConv(nn.Module):
         return self.op(x)  # type: ignore[no-any-return]
 
 
+class SumOfBranches(nn.Module):
+    """The sum of what its `branches` make of the same input."""
+
+    def __init__(self, *branches: nn.Module) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum, in the order of the branches."""
+        total: Tensor = self.branches[0](x)
+        for branch in self.branches[1:]:
+            total = total + branch(x)
+        return total
+
+
 class Zero(nn.Module):
     """The primitive `none`: zeros of the right size."""
 
@@ -119,6 +134,10 @@ def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
     return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
 
 
+def _nor_conv(channels: int, kernel: int, stride: int, affine: bool) -> nn.Module:
+    return ReLUConvBN(channels, channels, kernel, stride=stride, affine=affine)
+
+
 def _conv_7x1_1x7(channels: int, stride: int, affine: bool) -> nn.Module:
     return nn.Sequential(
         nn.ReLU(),
@@ -140,19 +159,67 @@ OPERATIONS: Mapping[str, Callable[[int, int, bool], nn.Module]] = MappingProxyTy
         "dil_conv_3x3": lambda channels, stride, affine: DilConv(channels, 3, stride, affine),
         "dil_conv_5x5": lambda channels, stride, affine: DilConv(channels, 5, stride, affine),
         "conv_7x1_1x7": _conv_7x1_1x7,
+        "nor_conv_1x1": lambda channels, stride, affine: _nor_conv(channels, 1, stride, affine),
+        "nor_conv_3x3": lambda channels, stride, affine: _nor_conv(channels, 3, stride, affine),
     }
 )
 """Primitive name to constructor (channels, stride, affine)."""
 
 
-def operation(primitive: str, channels: int, stride: int, *, affine: bool = True, pool_norm: bool = False) -> nn.Module:
+def _residual(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
+    """Return the residual block of NAS-Bench-201: two ReLU-conv-BN, beside an average pool and a 1x1 convolution.
+
+    It is the same in a supernet and in a derived network: its batch norms always have affine parameters there.
+    """
+    main = nn.Sequential(
+        ReLUConvBN(channels_in, channels_out, 3, stride=stride), ReLUConvBN(channels_out, channels_out, 3)
+    )
+    if stride == 1 and channels_in == channels_out:
+        return SumOfBranches(nn.Identity(), main)
+    shortcut: list[nn.Module] = []
+    if stride > 1:  # an odd side gives (side + 1) / 2, as the convolutions do
+        shortcut.append(nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False))
+    return SumOfBranches(nn.Sequential(*shortcut, nn.Conv2d(channels_in, channels_out, 1, bias=False)), main)
+
+
+BLOCKS: Mapping[str, Callable[[int, int, int, bool], nn.Module]] = MappingProxyType({"residual": _residual})
+"""Fixed block name to constructor (channels_in, channels_out, stride, affine)."""
+
+
+def block(
+    name: str,
+    channels_in: int,
+    channels_out: int,
+    stride: int,
+    *,
+    affine: bool = True,
+    own: Mapping[str, Callable[[int, int, int, bool], nn.Module]] | None = None,
+) -> nn.Module:
+    """Build a fixed block; `own` holds blocks of the space at hand. Raises GenotypeError for an unknown name."""
+    known = {**BLOCKS, **(own or {})}
+    if name not in known:
+        raise GenotypeError(f"unknown block {name!r}{did_you_mean(name, known)}")
+    return known[name](channels_in, channels_out, stride, affine)
+
+
+def operation(
+    primitive: str,
+    channels: int,
+    stride: int,
+    *,
+    affine: bool = True,
+    pool_norm: bool = False,
+    own: Mapping[str, Callable[[int, int, bool], nn.Module]] | None = None,
+) -> nn.Module:
     """Build a primitive; `pool_norm` puts batch norm without affine after a pool, as in the supernet.
 
+    `own` holds primitives of the space at hand (`Space.operations`), which come before the common ones.
     Raises GenotypeError, with a suggestion, for an unknown name.
     """
-    if primitive not in OPERATIONS:
-        raise GenotypeError(f"unknown primitive {primitive!r}{did_you_mean(primitive, OPERATIONS)}")
-    module = OPERATIONS[primitive](channels, stride, affine)
+    known = {**OPERATIONS, **(own or {})}
+    if primitive not in known:
+        raise GenotypeError(f"unknown primitive {primitive!r}{did_you_mean(primitive, known)}")
+    module = known[primitive](channels, stride, affine)
     if pool_norm and isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
         return nn.Sequential(module, nn.BatchNorm2d(channels, affine=False))
     return module

@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, relu
 
 from advrush.kernels.batch_norm import normalize, normalize_alike
 from advrush.kernels.concat import join
-from advrush.models.fused.conv_chain import Chain, Stage, read_chain
+from advrush.models.fused.conv_chain import Chain, Stage, read_branches, read_chain
 from advrush.models.fused.layers import convolved
 from advrush.models.fused.source import Source
 
@@ -86,15 +86,17 @@ def _send(terms: list[Term], nodes: list[Tensor | None], scalars: list[tuple[Ten
 
 def _pooled(terms: list[Term], source: Source) -> dict[Term, Tensor]:
     """Return the normalized maps of the terms that are a feature and a batch norm, nothing else."""
-    alike: dict[object, list[tuple[Term, Stage]]] = {}
+    alike: dict[object, list[tuple[Term, nn.BatchNorm2d]]] = {}
     for term in terms:
         if term.chain is not None and len(term.chain.stages) == 1 and not term.chain.stages[0].layers:
-            alike.setdefault(term.chain.key, []).append((term, term.chain.stages[0]))
+            norm = term.chain.stages[0].norm
+            assert norm is not None, "a stage without layers is a batch norm"
+            alike.setdefault(term.chain.key, []).append((term, norm))
     pooled: dict[Term, Tensor] = {}
     for group in alike.values():
         chain = group[0][0].chain
         assert chain is not None
-        maps = normalize_alike([stage.norm for _, stage in group], source.feature(chain))
+        maps = normalize_alike([norm for _, norm in group], source.feature(chain))
         pooled.update({term: y for (term, _), y in zip(group, maps, strict=True)})
     return pooled
 
@@ -108,8 +110,25 @@ def run_chain(chain: Chain, source: Source, weight: Tensor | None = None) -> Ten
         folded = None if weight is not None and last else fold_norm(stage)
         for layer in stage.layers[: None if folded is None else -1]:
             x = convolved(layer, x)
-        x = normalize(stage.norm, x, weight if last else None) if folded is None else folded(x)
+        if stage.norm is None:
+            x = weight * x if last and weight is not None else x
+        else:
+            x = normalize(stage.norm, x, weight if last else None) if folded is None else folded(x)
     return x
+
+
+def run_block(module: nn.Module, x: Tensor) -> Tensor:
+    """Return `module(x)` for a fixed block, by the fast kernels where it is a sum of known chains."""
+    chains = read_branches(module)
+    if chains is None:
+        return module(x)  # type: ignore[no-any-return]
+    source = Source(x)
+    total: Tensor | None = None
+    for chain in chains:
+        y = run_chain(chain, source)
+        total = y if total is None else total + y
+    assert total is not None
+    return total
 
 
 def fold_norm(stage: Stage) -> Callable[[Tensor], Tensor] | None:
@@ -118,7 +137,9 @@ def fold_norm(stage: Stage) -> Callable[[Tensor], Tensor] | None:
     So it is in an attack: the parameters are frozen and the statistics fixed.
     """
     norm, layer = stage.norm, stage.layers[-1] if stage.layers else None
-    if norm.training or norm.running_var is None or norm.running_mean is None or not isinstance(layer, nn.Conv2d):
+    if norm is None or norm.training or not isinstance(layer, nn.Conv2d):
+        return None
+    if norm.running_var is None or norm.running_mean is None:
         return None
     trained = layer.weight.requires_grad or (norm.affine and (norm.weight.requires_grad or norm.bias.requires_grad))
     if trained or layer.bias is not None or type(norm) is not nn.BatchNorm2d:

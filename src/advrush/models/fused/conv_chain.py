@@ -8,17 +8,17 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from advrush.space.operations import DilConv, FactorizedReduce, PointwiseConv, ReLUConvBN, SepConv
+from advrush.space.operations import DilConv, FactorizedReduce, PointwiseConv, ReLUConvBN, SepConv, SumOfBranches
 
 Feature = nn.ReLU | nn.MaxPool2d | nn.AvgPool2d
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """Convolutions, then batch norm: affine in its input once the statistics are fixed."""
+    """Convolutions, then batch norm (None: without it): affine in its input once the statistics are fixed."""
 
     layers: tuple[nn.Conv2d | FactorizedReduce, ...]
-    norm: nn.BatchNorm2d
+    norm: nn.BatchNorm2d | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,9 @@ def read_chain(module: nn.Module) -> Chain | None:
             feature = cast(Feature, part)
         elif type(part) is nn.ReLU and closed:
             closed = False
+        elif type(part) is nn.ReLU and layers:
+            stages.append(Stage(tuple(layers), None))
+            layers = []
         elif type(part) in (nn.Conv2d, PointwiseConv, FactorizedReduce) and not closed:
             layers.append(cast("nn.Conv2d | FactorizedReduce", part))
         elif isinstance(part, nn.BatchNorm2d) and not closed:
@@ -65,15 +68,25 @@ def read_chain(module: nn.Module) -> Chain | None:
             layers, closed = [], True
         else:
             return None
-    whole = closed or (not layers and not stages)
+    if layers:
+        stages.append(Stage(tuple(layers), None))
+        closed = True
+    whole = closed or not stages
     return Chain(feature, tuple(stages)) if whole else None
+
+
+def read_branches(module: nn.Module) -> list[Chain] | None:
+    """Return the chains whose sum `module` computes, or None where it is not built in this way."""
+    parts = list(module.branches) if type(module) is SumOfBranches else [module]
+    chains = [read_chain(part) for part in parts]
+    return None if any(chain is None for chain in chains) else [chain for chain in chains if chain is not None]
 
 
 def is_linear_given_statistics(chain: Chain) -> bool:
     """Return whether a folded batch norm and bias-free, zero-padded convolutions are all that the stages hold."""
     layers = [layer for stage in chain.stages for layer in stage.layers if isinstance(layer, nn.Conv2d)]
     plain = all(layer.bias is None and layer.padding_mode == "zeros" for layer in layers)
-    return plain and all(isinstance(stage.norm.running_mean, Tensor) for stage in chain.stages)
+    return plain and all(s.norm is None or isinstance(s.norm.running_mean, Tensor) for s in chain.stages)
 
 
 def _is_feature(part: nn.Module) -> bool:

@@ -62,7 +62,7 @@ class AverageAt(FeatureAt):
 
     def __init__(self, pool: nn.AvgPool2d, x: Tensor) -> None:
         window = same_window(pool)
-        assert window is not None, "see is_linearizable"
+        assert window is not None, "another window is WindowAt's"
         self.ones, self.shares = box(*window, x)
         self.shape = depthwise.Shape(*window, 1, x.shape[2], x.shape[3])
         self.value = self.tangent(x)
@@ -74,6 +74,27 @@ class AverageAt(FeatureAt):
     def transpose(self, c: Tensor) -> Tensor:
         """Return c spread over the windows."""
         return depthwise.adjoint(c * self.shares, self.ones, self.shape)
+
+
+class WindowAt(FeatureAt):
+    """Any other average pool."""
+
+    def __init__(self, pool: nn.AvgPool2d, x: Tensor) -> None:
+        self.pool, self.x, self.value = pool, x, pool(x)
+
+    def tangent(self, t: Tensor) -> Tensor:
+        """Return the average of t."""
+        return self.pool(t)  # type: ignore[no-any-return]
+
+    def transpose(self, c: Tensor) -> Tensor:
+        """Return c spread over the windows."""
+        pool = self.pool
+        kernel, stride, padding = (
+            [v, v] if isinstance(v, int) else list(v) for v in (pool.kernel_size, pool.stride, pool.padding)
+        )
+        return torch.ops.aten.avg_pool2d_backward(  # type: ignore[no-any-return]
+            c, self.x, kernel, stride, padding, pool.ceil_mode, pool.count_include_pad, pool.divisor_override
+        )
 
 
 class MaximumAt(FeatureAt):
@@ -112,11 +133,6 @@ def feature_at(feature: Feature | None, x: Tensor) -> FeatureAt:
         case nn.ReLU():
             return ReluAt(x)
         case nn.AvgPool2d():
-            return AverageAt(feature, x)
+            return WindowAt(feature, x) if same_window(feature) is None else AverageAt(feature, x)
         case nn.MaxPool2d():
             return MaximumAt(feature, x)
-
-
-def is_linearizable(feature: Feature | None) -> bool:
-    """Tell whether `feature_at` renders this feature."""
-    return same_window(feature) is not None if isinstance(feature, nn.AvgPool2d) else True

@@ -22,18 +22,10 @@ class Affine:
     """
 
     def __init__(self, stage: Stage) -> None:
-        norm = stage.norm
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = (norm.running_var + norm.eps).rsqrt()
-        if norm.affine:
-            scale = scale * norm.weight.detach()
-        self.bias = -norm.running_mean * scale
-        if norm.affine:
-            self.bias = self.bias + norm.bias.detach()
+        scale, self.bias = _scale_and_shift(stage)
         last = len(stage.layers) - 1
         self._maps = [_linear(layer, scale if i == last else None) for i, layer in enumerate(stage.layers)]
-        self._scale = None if stage.layers else scale.view(1, -1, 1, 1)
+        self._scale = None if scale is None or stage.layers else scale.view(1, -1, 1, 1)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x + b."""
@@ -119,6 +111,22 @@ class _Halves:
         height, width = self.size[2] // 2, self.size[3] // 2
         x[:, :, 1::2, 1::2] = odd[:, :, :height, :width]
         return x
+
+
+def _scale_and_shift(stage: Stage) -> tuple[Tensor | None, Tensor]:
+    """Return batch norm with its running statistics as scale and shift (C,); no scale and zeros where there is none."""
+    norm = stage.norm
+    if norm is None:
+        last = stage.layers[-1]
+        assert isinstance(last, nn.Conv2d), "a factorized reduce ends in its batch norm"
+        return None, last.weight.new_zeros(last.out_channels).detach()
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.affine:
+        scale = scale * norm.weight.detach()
+    shift = -norm.running_mean * scale
+    return scale, shift + norm.bias.detach() if norm.affine else shift
 
 
 def _linear(layer: nn.Conv2d | FactorizedReduce, scale: Tensor | None) -> _Depthwise | _Dense | _Halves:

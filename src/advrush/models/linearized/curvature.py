@@ -12,15 +12,13 @@ backward pass, of s. There is no double backward, and nothing but cell states an
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from advrush.models.fused.cell import Term, terms_of
-from advrush.models.fused.conv_chain import is_linear_given_statistics, read_chain
-from advrush.models.linearized.activations import is_linearizable
+from advrush.models.fused.conv_chain import is_linear_given_statistics, read_branches, read_chain
+from advrush.models.linearized.cell import CellAt
 from advrush.models.linearized.supernet import FoldedSupernet, SupernetAt
 from advrush.models.supernet import Cell, Supernet
 
@@ -52,12 +50,13 @@ def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -
 
 def is_supported(supernet: Supernet) -> bool:
     """Tell whether every primitive is a chain of convolutions, ReLUs, pools and batch norms, which the passes know."""
-    cells = cast("list[Cell]", supernet.cells)
+    cells = [module for module in supernet.cells if isinstance(module, Cell)]
     chains = [term.chain for cell in cells for term in terms_of(cell)]
     chains += [read_chain(module) for cell in cells for module in cell.preprocess]
-    return all(
-        chain is not None and is_linearizable(chain.feature) and is_linear_given_statistics(chain) for chain in chains
-    )
+    for block in supernet.cells:
+        if not isinstance(block, Cell):
+            chains += read_branches(block) or [None]
+    return all(chain is not None and is_linear_given_statistics(chain) for chain in chains)
 
 
 def _input_gradient(net: FoldedSupernet, x: Tensor, targets: Tensor) -> tuple[SupernetAt, Tensor, Tensor]:
@@ -82,8 +81,9 @@ def _add_slopes(by_weight: dict[str, Tensor], point: SupernetAt, p: Tensor, t: T
     s = p * (jt - (p * jt).sum(dim=1, keepdim=True))
     _, second = point.cotangent(s, to_input=False)
     for cell, *both in zip(point.cells, first, second, strict=True):
-        for slopes in both:
-            _scatter(by_weight[cell.cell.kind], slopes)
+        if isinstance(cell, CellAt):
+            for slopes in both:
+                _scatter(by_weight[cell.cell.kind], slopes)
 
 
 def _scatter(matrix: Tensor, slopes: dict[Term, Tensor]) -> None:

@@ -1,0 +1,110 @@
+"""Spaces whose derived cells keep every edge of the topology, each with its strongest primitive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from advrush.config import did_you_mean
+from advrush.errors import GenotypeError
+from advrush.space.genotype import CellGraph, GraphEdge
+from advrush.space.space import Plan, Space, Topology
+
+
+@dataclass(frozen=True)
+class EdgeGenotype:
+    """One primitive for each edge of the topology, by kind of cell, in the order of `topology.edges`.
+
+    Raises GenotypeError, naming the cell and the edge, for a wrong number of edges or an unknown primitive.
+    """
+
+    space: str
+    topology: Topology
+    primitives: tuple[str, ...]
+    """All that an edge may hold."""
+    choices: Mapping[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        for kind, chosen in self.choices.items():
+            if len(chosen) != len(self.topology.edges):
+                raise GenotypeError(f"{kind}: got {len(chosen)} edges; expected {len(self.topology.edges)}")
+            for index, name in enumerate(chosen):
+                if name not in self.primitives:
+                    hint = did_you_mean(str(name), self.primitives)
+                    raise GenotypeError(f"{kind} edge {index}: unknown primitive {name!r}{hint}")
+
+    def cells(self) -> dict[str, CellGraph]:
+        """Return the graph of each kind of cell."""
+        topology = self.topology
+        return {
+            kind: CellGraph(
+                topology.inputs,
+                topology.nodes,
+                tuple(
+                    GraphEdge(source, target, name)
+                    for (source, target), name in zip(topology.edges, chosen, strict=True)
+                ),
+                topology.outputs,
+            )
+            for kind, chosen in self.choices.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values: the space's name and the primitives of each kind's edges."""
+        return {"space": self.space, "cells": {kind: list(chosen) for kind, chosen in self.choices.items()}}
+
+    def to_json(self) -> str:
+        """Return one line of JSON that the space's `parse` reads back."""
+        return json.dumps(self.to_dict())
+
+
+def every_edge_space(
+    name: str,
+    primitives: tuple[str, ...],
+    topology: Topology,
+    skeleton: Callable[[int], tuple[Plan, ...]],
+    *,
+    kinds: tuple[str, ...] = ("cell",),
+    **options: Any,
+) -> Space:
+    """Return a space whose cells keep all edges; `options` are further fields of `Space`.
+
+    Of equal weights the earlier primitive wins. Its genotypes are `EdgeGenotype`s, written as JSON.
+    """
+
+    def discretize(weights: Mapping[str, Any]) -> EdgeGenotype:
+        shape = (len(topology.edges), len(primitives))
+        arrays = {kind: checked_weights(weights, kind, shape) for kind in kinds}
+        choices = {kind: tuple(primitives[i] for i in array.argmax(axis=1)) for kind, array in arrays.items()}
+        return EdgeGenotype(name, topology, primitives, choices)
+
+    def parse(text: str) -> EdgeGenotype:
+        try:
+            data = json.loads(text)
+        except (json.JSONDecodeError, RecursionError, ValueError):
+            raise GenotypeError(f"genotype: not the JSON of a genotype of the space {name!r}") from None
+        if not isinstance(data, dict) or data.get("space") != name or not isinstance(data.get("cells"), dict):
+            raise GenotypeError(f'genotype: expected {{"space": "{name}", "cells": {{...}}}} with {", ".join(kinds)}')
+        cells = data["cells"]
+        if set(cells) != set(kinds) or not all(isinstance(cell, list) for cell in cells.values()):
+            raise GenotypeError(f"genotype: got the cells {', '.join(cells)}; expected lists for {', '.join(kinds)}")
+        return EdgeGenotype(name, topology, primitives, {kind: tuple(cells[kind]) for kind in kinds})
+
+    return Space(name, primitives, topology, kinds, skeleton, discretize, parse, **options)
+
+
+def checked_weights(weights: Mapping[str, Any], kind: str, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Return one kind's array of softmax weights; GenotypeError where it is missing, misshapen or not finite."""
+    if kind not in weights:
+        raise GenotypeError(f"weights: no {kind!r}; got {', '.join(weights) or 'none'}")
+    array = np.asarray(weights[kind], dtype=np.float64)
+    if array.shape != shape:
+        raise GenotypeError(f"{kind} weights: got shape {array.shape}; expected {shape}")
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        raise GenotypeError(f"{kind} weights: edge {row}, primitive {column}: not finite")
+    return array
