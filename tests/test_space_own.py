@@ -81,7 +81,7 @@ def test_from_search_to_report(space: Space, tmp_path: Path) -> None:
     assert [type(module).__name__ == "Cell" for module in network.cells].count(True) == 3
     config = EvaluateConfig(name="own", data=data, attacks=("fgsm", "pgd2"), eps=0.1)
     result = evaluate(trained.path, config, runs_dir=tmp_path, device="cpu", display=False).result()
-    assert 0 <= result["robust_acc"] <= result["clean_acc"] <= 1
+    assert [0 <= attack["robust_acc"] <= result["clean_acc"] <= 1 for attack in result["attacks"]] == [True, True]
     page = write_report(tmp_path / "report.html", title="own", runs=[found.path, trained.path]).read_text()
     assert page.count('class="weight"') >= len(space.topology.edges) * len(space.primitives)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -10,20 +12,25 @@ from advrush.models.fused.cell import mixed_cell, run_block
 from advrush.models.stack import stack
 from advrush.space.genotype import Architecture
 from advrush.space.operations import FactorizedReduce, ReLUConvBN, operation
-from advrush.space.space import CellPlan, Space
+from advrush.space.space import CellPlan, Constructor, Space
 
 
 class MixedEdge(nn.Module):
     """The weighted sum of the primitives between two nodes; `none` is a zero and never computed."""
 
-    def __init__(self, space: Space, channels: int, stride: int) -> None:
+    def __init__(
+        self,
+        primitives: tuple[str, ...],
+        channels: int,
+        stride: int,
+        *,
+        pool_norm: bool = True,
+        own: Mapping[str, Constructor] | None = None,
+    ) -> None:
         super().__init__()
-        self.columns = tuple(i for i, name in enumerate(space.primitives) if name != "none")
+        self.columns = tuple(i for i, name in enumerate(primitives) if name != "none")
         self.operations = nn.ModuleList(
-            operation(
-                space.primitives[i], channels, stride, affine=False, pool_norm=space.pool_norm, own=space.operations
-            )
-            for i in self.columns
+            operation(primitives[i], channels, stride, affine=False, pool_norm=pool_norm, own=own) for i in self.columns
         )
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
@@ -55,7 +62,13 @@ class Cell(nn.Module):
             for i, width in enumerate(inputs)
         )
         self.edges = nn.ModuleList(
-            MixedEdge(space, channels, space.topology.stride(source, plan.reduces))
+            MixedEdge(
+                space.primitives,
+                channels,
+                space.topology.stride(source, plan.reduces),
+                pool_norm=space.pool_norm,
+                own=space.operations,
+            )
             for source, _ in space.topology.edges
         )
 

@@ -24,7 +24,7 @@ SPACES: dict[str, Space] = {DARTS.name: DARTS, NASBENCH201.name: NASBENCH201}
 def space_named(name: str) -> Space:
     """Return the space of that name. Raises ConfigError, with a suggestion, for one that is not in SPACES."""
     if name not in SPACES:
-        raise ConfigError(f"space: got {name!r}{did_you_mean(name, SPACES)}; expected one of {', '.join(SPACES)}")
+        raise ConfigError(f"space: got {name!r}; expected one of {', '.join(SPACES)}{did_you_mean(name, SPACES)}")
     return SPACES[name]
 
 
@@ -33,7 +33,7 @@ def resolve(text: str) -> Architecture | None:
 
     Raises GenotypeError where no space reads the text: the error of the space that it seems to be of.
     """
-    if not any(mark in text for mark in "({|="):
+    if not any(mark in text for mark in ("Genotype(", "{", "=", "|")):
         return None
     errors: dict[str, GenotypeError] = {}
     for name, space in SPACES.items():
