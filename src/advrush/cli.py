@@ -21,10 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except AdvrushError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}")
+        Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
+            f"[bold red]error:[/] {escape(str(error))}"
+        )
         return 2
     except KeyboardInterrupt:
-        Console(stderr=True).print(
+        Console(stderr=True, emoji=False).print(
             "\ninterrupted: nothing that was finished is lost; the same command goes on from there", soft_wrap=True
         )
         return 130
@@ -35,7 +37,7 @@ def _run(arguments: list[str]) -> int:
         _help()
         return 0
     if arguments[0] in ("-V", "--version"):
-        Console(highlight=False).print(f"advrush {version('advrush')}")
+        Console(highlight=False, emoji=False).print(f"advrush {version('advrush')}")
         return 0
     from advrush.commands import VERBS
 
@@ -66,7 +68,7 @@ SUMMARIES = {
 def _help() -> None:
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print("\n[bold]advrush[/]: search, train, attack and analyze adversarially robust architectures\n")
     table = Table(box=None, padding=(0, 2), show_header=False)
     for name, summary in SUMMARIES.items():

@@ -74,23 +74,44 @@ class Parallel:
 
 def is_main() -> bool:
     """Tell, from torchrun's environment alone, whether this process is the one that writes files and prints."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return _number("RANK", 0) == 0
 
 
 def setup(device: str = "auto") -> Parallel:
     """Join the process group that torchrun's environment describes, or stand alone; choose the device.
 
-    `device` is "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N". Raises ConfigError if it is absent.
+    `device` is "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N". Raises ConfigError if it is absent, or if the
+    environment describes a job only in part.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
-    chosen = _choose(device, int(os.environ.get("LOCAL_RANK", "0")), world)
+    world, rank, local_rank = _environment()
+    chosen = _choose(device, local_rank, world)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world > 1 and not dist.is_initialized():
         backend = "nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=timedelta(minutes=30))
     return Parallel(rank=rank, world=world, device=chosen)
+
+
+def _environment() -> tuple[int, int, int]:
+    """Return world size, rank and local rank; ConfigError where the variables of a job are there only in part."""
+    world, rank, local_rank = (_number("WORLD_SIZE", 1), _number("RANK", 0), _number("LOCAL_RANK", 0))
+    if world > 1 and not dist.is_initialized():
+        for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+            if name not in os.environ:
+                raise ConfigError(
+                    f"WORLD_SIZE: got {world} without {name}; start several processes with torchrun, or unset it"
+                )
+    if not 0 <= rank < world:
+        raise ConfigError(f"RANK: got {rank}; expected 0 to {world - 1}, WORLD_SIZE being {world}")
+    return world, rank, local_rank
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.strip().isdecimal() or (variable == "WORLD_SIZE" and int(text) < 1):
+        raise ConfigError(f"{variable}: got {text!r}; expected a whole number, as torchrun sets it")
+    return int(text)
 
 
 def _choose(device: str, local_rank: int, world: int) -> torch.device:
@@ -106,4 +127,6 @@ def _choose(device: str, local_rank: int, world: int) -> torch.device:
         if index >= torch.cuda.device_count():
             raise ConfigError(f"device: got {device!r}; this machine has {torch.cuda.device_count()} CUDA devices")
         return torch.device("cuda", index)
-    return chosen
+    if chosen.type != "cpu" or chosen.index:
+        raise ConfigError(f"device: got {device!r}; expected auto, cpu, cuda or cuda:N")
+    return torch.device("cpu")

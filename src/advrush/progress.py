@@ -22,6 +22,14 @@ from rich.text import Text
 T = TypeVar("T")
 
 
+def plain_console(*, wrap: bool = False) -> Console:
+    """Return a console that prints names and paths as they are: no markup, no emoji codes, no colored numbers.
+
+    Lines are broken at the terminal's width only with `wrap`, so that a path can be copied.
+    """
+    return Console(highlight=False, soft_wrap=not wrap, markup=False, emoji=False)
+
+
 class _Rate(ProgressColumn):
     """Steps a second over the recent past (rich averages over its window)."""
 
@@ -39,7 +47,7 @@ class Display:
 
     def __init__(self, title: str, *, epochs: int = 1, show: bool = True, console: Console | None = None) -> None:
         self.title, self.epochs, self.show = title, epochs, show
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or plain_console()
         self._live = show and self.console.is_terminal
         self._progress = Progress(
             SpinnerColumn(),

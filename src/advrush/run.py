@@ -80,6 +80,8 @@ class Run:
     """
 
     path: Path
+    found: bool = False
+    """Whether the run had finished already when it was opened, so that nothing was computed."""
     _lock: IO[str] | None = field(default=None, repr=False)
 
     @classmethod
@@ -117,7 +119,8 @@ class Run:
             except RunError:
                 run.close()
                 raise
-            if not run.done:
+            run.found = run.done
+            if not run.found:
                 write_atomically(run.path / "config.toml", configs.to_toml(config))
                 run.write_json("environment.json", environment())
         return run

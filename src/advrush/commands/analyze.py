@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rich.console import Console
-
 from advrush import analysis, parallel, report
-from advrush.commands.evaluate import data_of
+from advrush.commands.evaluate import data_of, on_other_data
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
+from advrush.progress import plain_console
 from advrush.run import Run
 
 
@@ -20,7 +19,7 @@ def analyze(arguments: list[str]) -> None:
     """Measure why architectures are robust; print the numbers and where the report is."""
     what, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if what in ("-h", "--help"):
-        Console(highlight=False, soft_wrap=True).print(USAGE, markup=False)
+        plain_console().print(USAGE, markup=False)
         return
     if what not in ANALYSES:
         hint = did_you_mean(what, ANALYSES) if what else ""
@@ -33,7 +32,7 @@ def analyze(arguments: list[str]) -> None:
         page = report.write_report(
             runs[0].path / "report.html", title=f"Analysis: {what}", runs=[run.path for run in runs]
         )
-        console = Console(highlight=False, soft_wrap=True)
+        console = plain_console()
         for run in runs:
             console.print(f"run     {run.path}")
         console.print(f"report  {page}")
@@ -51,7 +50,7 @@ def _path(targets: Sequence[str], options: list[str]) -> list[Run]:
         raise ConfigError(f"analyze path: got {len(targets)} networks; expected a standard and an adversarial training")
     default = analysis.PathConfig()
     if targets and (data := data_of(targets[0])):
-        default = replace(default, data=data)
+        default = replace(default, data=on_other_data(data, options))
     about = "Measure curvature and adversarial loss on a curve from one network to another (Theorem 1)."
     config, launch = parse("advrush analyze path STANDARD ADVERSARIAL", default, Launch(), options, about)
     standard, adversarial = targets
@@ -68,7 +67,7 @@ def _each(stage: Callable[..., Run], default: Any, usage: str, about: str) -> Ca
     def run(targets: Sequence[str], options: list[str]) -> list[Run]:
         start = default
         if targets and (data := data_of(targets[0])):
-            start = replace(default, data=data)
+            start = replace(default, data=on_other_data(data, options))
         config, launch = parse(usage, start, Launch(), options, about)
         return [
             stage(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from advrush.demo import demo as run_demo
+from advrush.progress import plain_console
 
 
 @dataclass(frozen=True)
@@ -25,4 +25,4 @@ def demo(arguments: list[str]) -> None:
     """Run the whole chain and print where the report is."""
     launch = tyro.cli(DemoLaunch, prog="advrush demo", description=run_demo.__doc__, args=arguments)
     page = run_demo(launch.runs_dir, device=launch.device)
-    Console(highlight=False, soft_wrap=True).print(f"\nreport  {page.resolve()}")
+    plain_console().print(f"\nreport  {page.resolve()}")

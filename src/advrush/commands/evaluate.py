@@ -6,8 +6,6 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from advrush import config as configs
 from advrush import parallel, report
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
@@ -15,6 +13,7 @@ from advrush.data import DataConfig
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig
 from advrush.evaluation import evaluate as evaluate_stage
+from advrush.progress import plain_console
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def evaluate(arguments: list[str]) -> None:
     rest, recipe = _take_recipe(rest)
     default = read_recipe("evaluate", EvaluateConfig, recipe) if recipe else EvaluateConfig()
     if not recipe and targets and (data := data_of(targets[0])):
-        default = replace(default, data=data)
+        default = replace(default, data=on_other_data(data, rest))
     usage = "advrush evaluate RUN|FILE|python:MODULE:FACTORY"
     config, launch = parse(usage, default, EvaluateLaunch(), rest, "Attack a network.")
     config = replace(config, attacks=tuple(name for word in config.attacks for name in word.split(",") if name))
@@ -47,10 +46,18 @@ def evaluate(arguments: list[str]) -> None:
     if not parallel.is_main():
         return
     page = report.write_report(runs[0].path / "report.html", title="Evaluation", runs=[run.path for run in runs])
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     for run in runs:
+        if run.found or launch.quiet:
+            console.print(report.outcome(run.path, found=run.found))
         console.print(f"run     {run.path}")
     console.print(f"report  {page}")
+
+
+def on_other_data(data: DataConfig, options: list[str]) -> DataConfig:
+    """Return the data without its numbers of images where the options name another data set than it was chosen for."""
+    named = any(option.partition("=")[0] == "--data.dataset" for option in options)
+    return replace(data, train_examples=None, test_examples=None) if named else data
 
 
 def data_of(target: str) -> DataConfig | None:

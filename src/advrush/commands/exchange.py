@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 from torch import nn
 
 from advrush.commands.options import take_positionals
@@ -18,6 +17,7 @@ from advrush.models.weights.export import export
 from advrush.models.weights.import_darts import import_network, layout, space_of
 from advrush.models.weights.saved import Blueprint, load, read_blueprint
 from advrush.models.weights.state_dict import read_state
+from advrush.progress import plain_console
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def import_checkpoint(arguments: list[str]) -> None:
         metadata=blueprint.to_metadata(),
     )  # fmt: skip
     count = sum(parameter.numel() for parameter in whole.parameters())
-    Console(highlight=False, soft_wrap=True).print(f"{count:,} parameters, {sizes.num_classes} classes\n{options.out}")
+    plain_console().print(f"{count:,} parameters, {sizes.num_classes} classes\n{options.out}")
 
 
 def _statistics(name: str | None) -> tuple[tuple[float, ...], tuple[float, ...]] | tuple[None, None]:
@@ -90,5 +90,5 @@ def export_network(arguments: list[str]) -> None:
         model, options.out, image_size=blueprint.image_size, in_channels=blueprint.in_channels,
         metadata=blueprint.to_metadata(),
     )  # fmt: skip
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     console.print(f"{options.out}\nlargest difference of the logits on random pixels: {difference:.2g}")

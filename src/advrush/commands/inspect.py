@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from advrush import report as reports
 from advrush.commands.options import take_positionals
 from advrush.errors import ConfigError
+from advrush.progress import plain_console
 from advrush.run import Run
 
 
@@ -21,7 +20,7 @@ def show(arguments: list[str]) -> None:
             "show: expected one genotype (a name such as ADVRUSH, a file, its text) or one run directory, or two to "
             "compare, and perhaps `--out FILE` with a file ending in .svg, .pdf, .dot or .mmd"
         )
-    console = Console(highlight=False, soft_wrap=True) if out else Console()
+    console = plain_console() if out else plain_console(wrap=True)
     if out is not None:
         console.print(f"{reports.save_cells(reports.architectures_of(words), out)}")
     elif len(words) == 2:
@@ -35,7 +34,7 @@ def runs(arguments: list[str]) -> None:
     words, rest = take_positionals(arguments)
     if len(words) > 1 or rest:
         raise ConfigError("runs: expected at most one directory of runs")
-    reports.list_runs(Path(words[0] if words else "runs"), Console())
+    reports.list_runs(Path(words[0] if words else "runs"), plain_console(wrap=True))
 
 
 def report(arguments: list[str]) -> None:
@@ -50,7 +49,7 @@ def report(arguments: list[str]) -> None:
         )
     paths = [path for word in words for path in _runs_in(Path(word))]
     page = reports.write_report(out, title="advrush", runs=paths)
-    Console(highlight=False, soft_wrap=True).print(f"report  {page}")
+    plain_console().print(f"report  {page}")
 
 
 def _runs_in(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from advrush import parallel, report
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
 from advrush.errors import ConfigError
+from advrush.progress import plain_console
 from advrush.run import Run
 from advrush.searching import SearchConfig
 from advrush.searching import search as search_stage
@@ -36,7 +37,7 @@ def search(arguments: list[str]) -> None:
         for each in configs
     ]
     if parallel.is_main():
-        finish(runs, Console(highlight=False, soft_wrap=True))
+        finish(runs, plain_console())
 
 
 def seeds_of(text: str) -> list[int]:
@@ -55,5 +56,7 @@ def finish(runs: list[Run], console: Console) -> None:
     page = report.write_report(runs[0].path / "report.html", title="Search", runs=[run.path for run in runs])
     for run in runs:
         console.print(report.genotype_text(run.path))
+        if run.found:
+            console.print(report.outcome(run.path, found=True))
         console.print(f"run     {run.path}")
     console.print(f"report  {page}")

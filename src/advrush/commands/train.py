@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from advrush import parallel, report
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
 from advrush.errors import ConfigError
+from advrush.models.build import is_known
+from advrush.progress import plain_console
 from advrush.searching import derive
+from advrush.space.files import read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
 
@@ -39,8 +40,10 @@ def train(arguments: list[str]) -> None:
     )
     if not parallel.is_main():
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     page = report.write_report(run.path / "report.html", title="Training", runs=[run.path])
+    if run.found or launch.quiet:
+        console.print(report.outcome(run.path, found=run.found))
     console.print(f"run     {run.path}")
     console.print(f"report  {page}")
     console.print(f"next    advrush evaluate {run.path} --attacks fgsm,pgd20")
@@ -49,14 +52,17 @@ def train(arguments: list[str]) -> None:
 def architecture(text: str) -> str:
     """Return a name or genotype text; of a search run or a genotype file, its genotype's text.
 
-    A configuration holds values, not paths: what is found in a file is put in the path's place.
+    A configuration holds values, not paths: what is found in a file is put in the path's place. A known name is the
+    architecture, also where a file or folder is called so, unless the folder is a run.
     """
-    path = Path(text) if len(text) < 1024 and "(" not in text and "{" not in text else None
-    if path is not None and path.is_dir():
+    plain = len(text) < 1024 and not any(mark in text for mark in "({|")
+    path = Path(text) if plain and "\0" not in text else None
+    if path is None or (is_known(text) and not (path / "config.toml").is_file()):
+        return text
+    if path.is_dir():
         return derive(path).to_json()
-    if path is not None and path.suffix in (".json", ".txt"):
-        try:
-            return path.read_text()
-        except OSError as error:
-            raise ConfigError(f"arch: {text}: cannot be read ({error.strerror})") from None
+    if path.is_file():
+        return read_text(path)
+    if path.suffix in (".json", ".txt", ".py"):
+        raise ConfigError(f"arch: {text}: no such file")
     return text

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rich.console import Console
 from rich.table import Table
 
-from advrush import parallel
-from advrush.commands.evaluate import data_of
+from advrush import parallel, report
+from advrush.commands.evaluate import data_of, on_other_data
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.errors import ConfigError
 from advrush.evaluation import TransferConfig
 from advrush.evaluation import transfer as transfer_stage
+from advrush.progress import plain_console
 
 
 def transfer(arguments: list[str]) -> None:
@@ -22,7 +22,7 @@ def transfer(arguments: list[str]) -> None:
         raise ConfigError("transfer: name at least two training runs, weights files or python:MODULE:FACTORY")
     default = TransferConfig()
     if targets and (data := data_of(targets[0])):
-        default = replace(default, data=data)
+        default = replace(default, data=on_other_data(data, rest))
     config, launch = parse("advrush transfer RUN RUN ...", default, Launch(), rest, transfer.__doc__ or "")
     run = transfer_stage(
         targets,
@@ -35,7 +35,7 @@ def transfer(arguments: list[str]) -> None:
     if not parallel.is_main():
         return
     result = run.result()
-    console = Console(highlight=False)
+    console = plain_console(wrap=True)
     table = Table(box=None)
     for column in ("source", *(f"[{number}]" for number in range(1, len(targets) + 1))):
         table.add_column(column, justify="left" if column == "source" else "right")
@@ -43,5 +43,7 @@ def transfer(arguments: list[str]) -> None:
     for number, (label, row) in enumerate(zip(result["models"], result["matrix"], strict=True), start=1):
         table.add_row(f"[{number}] {label}", *(f"{100 * value:.2f}" for value in row))
     console.print(f"accuracy in percent of network [n] under {result['attack']} examples of the row's", markup=False)
+    if run.found:
+        console.print(report.outcome(run.path, found=True))
     console.print(table)
     console.print(f"run     {run.path}", soft_wrap=True)

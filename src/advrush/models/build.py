@@ -99,6 +99,11 @@ def canonical(name: str) -> str:
     return plain[_plain(name)]
 
 
+def is_known(name: str) -> bool:
+    """Return whether `name`, in any spelling, is one of ARCHITECTURES."""
+    return _plain(name) in {_plain(known) for known in ARCHITECTURES}
+
+
 def display_name(arch: str | Architecture) -> str:
     """Return the name for tables and figures; "genotype" for one that was not published."""
     if isinstance(arch, str):

@@ -5,7 +5,7 @@ from advrush.report.html import write_report
 from advrush.report.records import Record, find_records
 from advrush.report.saving import save_cells
 from advrush.report.sections import Section
-from advrush.report.terminal import architectures_of, compare, genotype_text, list_runs, run_text, show
+from advrush.report.terminal import architectures_of, compare, genotype_text, list_runs, outcome, run_text, show
 
 __all__ = [
     "Record",
@@ -16,6 +16,7 @@ __all__ = [
     "find_records",
     "genotype_text",
     "list_runs",
+    "outcome",
     "run_text",
     "save_cells",
     "show",

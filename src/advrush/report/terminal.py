@@ -25,6 +25,7 @@ from advrush.report.records import Record, find_records
 from advrush.report.summary import data_set
 from advrush.report.tables import accuracies, duration, format_count, percent
 from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
+from advrush.space.files import read_text
 
 HEAD: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "bold"}
 
@@ -82,7 +83,7 @@ def read_genotype(target: str, path: Path | None) -> Architecture:
     if path is not None and not path.is_file():
         known = f"{did_you_mean(target, PUBLISHED)}; known: {', '.join(PUBLISHED)}"
         raise GenotypeError(f"{target}: no run, no file and no published genotype{known}")
-    text = path.read_text(encoding="utf-8") if path else target
+    text = read_text(path) if path else target
     errors = []
     for space in SPACES.values():
         try:
@@ -166,6 +167,16 @@ def numbers(record: Record) -> Mapping[str, str]:
     shown = {"clean": last.get("clean_acc_val"), "robust": last.get("robust_acc_val")}
     found_text = {name: f"{percent(value)}%" for name, value in shown.items() if value is not None}
     return {"parameters": format_count(last.get("parameters")), **found_text}
+
+
+def outcome(path: Path, *, found: bool = False) -> str:
+    """Return a finished run's main numbers in one line; `found` says that it had finished before."""
+    record = Record.read(path)
+    parts = [f"{name} {value}" for name, value in numbers(record).items()]
+    if record.stage == "evaluate" and record.result:
+        threat = record.result["threat_model"]
+        parts.append(f"({threat['norm']}, eps {threat['eps']:.4g}, {record.result['examples']} images)")
+    return ("finished before, not repeated: " if found else "") + "  ".join(parts)
 
 
 def analysis_numbers(result: Mapping[str, Any]) -> dict[str, str]:

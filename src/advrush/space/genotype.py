@@ -31,6 +31,7 @@ EXTRA_PRIMITIVES = ("sep_conv_7x7", "conv_7x1_1x7")
 INPUTS = 2
 """States 0 and 1 of a cell are the outputs of the cell before last and of the last cell."""
 
+CALL = "Genotype("
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 
 
@@ -134,17 +135,34 @@ class Genotype:
 def parse(text: str) -> Genotype:
     """Read a genotype from JSON or from the DARTS text `Genotype(normal=[('sep_conv_3x3', 1), ...], ...)`.
 
-    A prefix such as `NAME =` or a line of a log before `Genotype(` is skipped. Nothing is evaluated.
-    Raises GenotypeError with the place of the mistake.
+    Text around it, such as `NAME =` or the lines of a log, is skipped. Nothing is evaluated.
+    Raises GenotypeError with the place of the mistake, and for a text that tells several different genotypes.
     """
-    if "Genotype(" in text and not text.lstrip().startswith("{"):
-        return from_dict(call_arguments(text[text.index("Genotype(") :], FIELDS))
+    if CALL in text and not text.lstrip().startswith("{"):
+        found = {from_dict(call_arguments(call, FIELDS)): None for call in _calls(text)}
+        if len(found) > 1:
+            raise GenotypeError(f"genotype: the text tells {len(found)} different ones; keep the line of one")
+        return next(iter(found))
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         where = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise GenotypeError(f"genotype: neither JSON nor Genotype(...): {where}") from None
     return from_dict(data)
+
+
+def _calls(text: str) -> list[str]:
+    """Return each `Genotype(...)` of a text up to its closing parenthesis (an unclosed one up to the end)."""
+    calls, place = [], 0
+    while (start := text.find(CALL, place)) >= 0:
+        depth, place = 0, len(text)
+        for index in range(start + len(CALL) - 1, len(text)):
+            depth += {"(": 1, ")": -1}.get(text[index], 0)
+            if depth == 0:
+                place = index + 1
+                break
+        calls.append(text[start:place])
+    return calls
 
 
 def from_dict(data: Any) -> Genotype:

@@ -17,6 +17,7 @@ from advrush.config import check
 from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
+from advrush.models.cell import plain_modules
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.models.weights.saved import BEST, DROP, WEIGHTS, Blueprint
@@ -25,7 +26,7 @@ from advrush.run import Run, described, memory_advice
 from advrush.track import Mirror, tracker
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
-from advrush.training.step import Stepper
+from advrush.training.step import Stepper, parts
 
 
 def train(
@@ -52,6 +53,8 @@ def train(
     team = parallel.setup(device)
     dataset = config.data.load(data_dir)
     identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
+    if team.world == 1:
+        _check_batch_norm(config, dataset)
     run = Run.open(Path(runs_dir), "train", config.name, config, writer=team.is_main, identity=identity)
     try:
         if not team.share(run.done):
@@ -94,6 +97,21 @@ def blueprint_of(config: TrainConfig, dataset: Dataset) -> Blueprint:
         mean=dataset.mean if normalize else None,
         std=dataset.std if normalize else None,
     )
+
+
+def _check_batch_norm(config: TrainConfig, dataset: Dataset) -> None:
+    """Raise ConfigError where a single example goes through a network whose batch norm then has but one value."""
+    field = "batch_size" if config.micro_batch is None else "micro_batch"
+    size = config.micro_batch or config.batch_size
+    sizes = {part.stop - part.start for part in parts(config.batch_size, size)}
+    if 1 not in sizes:
+        return
+    with torch.device("meta"), plain_modules():
+        network = blueprint_of(config, dataset).build().train()
+        try:
+            network(torch.empty(1, dataset.channels, dataset.image_size, dataset.image_size))
+        except ValueError:  # batch norm: more than 1 value per channel
+            check(False, field, size, "2 or more: batch norm cannot normalize the single value of one example")
 
 
 class _Training:

@@ -34,12 +34,10 @@ class Stepper:
         self.model.train()
         if self.config.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        size = self._part(len(x))
         noise = self._noise(x, generator)
         totals = torch.zeros(2, dtype=torch.float64, device=x.device)
         whole: list[Tensor] = []
-        for start in range(0, len(x), size):
-            part = slice(start, start + size)
+        for part in parts(len(x), self._part(len(x))):
             found, loss, logits = self._gradients(x[part], y[part], noise[part], awp)
             share = len(logits) / len(x)
             whole = (
@@ -80,6 +78,17 @@ class Stepper:
         if self.config.micro_batch is None:
             return count
         return max(1, self.config.micro_batch // self.team.world)
+
+
+def parts(count: int, size: int) -> list[slice]:
+    """Return slices of at most `size` of `count` examples; no last one of a single example, which batch norm refuses.
+
+    Where one example would be left over, the part before it gives one of its own (of three or more).
+    """
+    starts = list(range(0, count, size))
+    if count % size == 1 and size > 2 and len(starts) > 1:
+        starts[-1] -= 1
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
 
 
 class Steep(nn.Module):

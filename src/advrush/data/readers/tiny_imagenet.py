@@ -65,7 +65,8 @@ def _read(where: str, names: Sequence[str], read: Callable[[str], bytes]) -> Raw
     for name in ("wnids.txt", ANNOTATIONS):
         if name not in there:
             raise DataError(f"{where}: has no {name}; expected the layout of {FOLDER}")
-    classes = tuple(read("wnids.txt").decode().split())
+    # alphabetical, as class folders are numbered: the archive's list has an order of its own
+    classes = tuple(sorted(read("wnids.txt").decode().split()))
     index = {wnid: label for label, wnid in enumerate(classes)}
     train = [name for name in names if name.startswith("train/") and _is_image(name)]
     rows = [line.split("\t") for line in read(ANNOTATIONS).decode().splitlines() if line.strip()]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from advrush.models.build import build
 from advrush.models.errors import ModelError
-from advrush.models.weights.state_dict import AUXILIARY, load_weights, read_state
+from advrush.models.weights.state_dict import AUXILIARY, listed, load_weights, read_state
 from advrush.space import DARTS, Space, resolve, space_named
 from advrush.space.genotype import Architecture
 from advrush.space.space import BlockPlan
@@ -73,7 +73,7 @@ def layout(state: Mapping[str, Tensor], *, space: Space = DARTS) -> Layout:
     if stem is None or classifier is None or stem.ndim != 4 or classifier.ndim != 2:
         raise ModelError(
             "weights in an unknown layout; known: stem.0, cells.*, classifier (DARTS), "
-            "conv1, layer*, linear (ResNet-18), conv1, dense*, linear (DenseNet-121)"
+            f"conv1, layer*, linear (ResNet-18), conv1, dense*, linear (DenseNet-121); found: {listed(list(state))}"
         )
     widths_in_stem = space.stem_multiplier if cells else 2 if any(name.startswith("dense1.") for name in state) else 1
     return Layout(

@@ -18,13 +18,16 @@ ENTRIES = ("state_dict", "model_state_dict", "model_state", "model", "net", "net
 """Where a checkpoint may keep its weights, besides its top level."""
 WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes that DataParallel and torch.compile put before a name."""
+FIRST = ("stem.0.weight", "conv1.weight")
+LAST = ("classifier.weight", "linear.weight")
+"""First and last layer of the networks that are imported; their names tell what stands before them."""
 AUXILIARY = "auxiliary_head."
 COUNTER = ".num_batches_tracked"
 LISTED = 12
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a .pth.tar, .pth, .pt or .safetensors file, wrapper prefixes removed.
+    """Read the weights of a .pth.tar, .pth, .pt or .safetensors file, prefixes of wrappers removed.
 
     Nothing but tensors and plain values is unpickled (`weights_only=True`). Raises ModelError for a file that
     is absent, damaged, holds other objects, or holds no weights.
@@ -45,7 +48,21 @@ def read_state(path: Path) -> dict[str, Tensor]:
         ) from None
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ModelError(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from None
-    return {_bare(name): tensor for name, tensor in _weights(path, content).items()}
+    return without_prefix({_bare(name): tensor for name, tensor in _weights(path, content).items()})
+
+
+def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights under known names where one prefix (`model.`, `net.`, `1.`, ...) stands before them.
+
+    Names without the prefix stay as they are: they belong to something outside the network, such as a normalization,
+    and are reported as unknown when the weights are loaded.
+    """
+    prefixes = {name[: -len(first)] for first in FIRST for name in state if name.endswith(f".{first}")}
+    fitting = [p for p in prefixes if any(f"{p}{last}" in state for last in LAST)]
+    if any(name in state for name in FIRST) or len(fitting) != 1:
+        return dict(state)
+    (prefix,) = fitting
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -66,7 +83,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ..
     ]
     problems = [("missing", missing), ("unknown", unknown), ("of another shape", shapes)]
     if any(names for _, names in problems):
-        lines = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in problems if names]
+        lines = [f"{len(names)} {kind}: {listed(names)}" for kind, names in problems if names]
         raise ModelError("weights do not fit the network\n  " + "\n  ".join(lines))
     model.load_state_dict(given, strict=False)
     return dropped
@@ -78,7 +95,7 @@ def _weights(path: Path, content: Any) -> dict[str, Tensor]:
         if isinstance(candidate, Mapping) and candidate and _is_state(candidate):
             return dict(candidate)
     found = [str(key) for key in content] if isinstance(content, Mapping) else [type(content).__name__]
-    raise ModelError(f"{path}: holds no weights by name (found: {_listed(found) or 'nothing'})")
+    raise ModelError(f"{path}: holds no weights by name (found: {listed(found) or 'nothing'})")
 
 
 def _is_state(candidate: Mapping[Any, Any]) -> bool:
@@ -95,7 +112,8 @@ def _starting(state: Mapping[str, Tensor], prefix: str) -> tuple[str, ...]:
     return tuple(name for name in state if name.startswith(prefix))
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return the first names for a message, and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
 

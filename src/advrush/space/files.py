@@ -1,0 +1,31 @@
+"""Reading genotypes from text files of any common encoding."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from advrush.errors import GenotypeError
+
+LARGEST = 2**20
+"""Bytes that are read at most: a log with a genotype in it has fewer."""
+ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8, or in UTF-8 or UTF-16 with a byte order mark, as Windows shells write it.
+
+    Raises GenotypeError, naming the file, where it cannot be read, is no text, or is larger than a megabyte.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise GenotypeError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if len(content) > LARGEST:
+        raise GenotypeError(f"{path}: larger than {LARGEST} bytes; expected a genotype, or a log with one in it")
+    encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        raise GenotypeError(f"{path}: not a text in UTF-8 or UTF-16") from None
