@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from advrush.data import Augment
+from advrush.data import Augment, Split, epoch_batches
 from advrush.data.augment import Draws
 from advrush.errors import ConfigError
 
@@ -70,3 +70,18 @@ def test_nothing_switched_on_changes_nothing() -> None:
 def test_negative_pixels_are_refused(field: str) -> None:
     with pytest.raises(ConfigError, match=f"augment.{field}: got -1"):
         Augment(**{field: -1})
+
+
+def test_a_hole_of_the_mean_color_is_zero_once_normalized() -> None:
+    mean, std = (0.3, 0.51, 0.7), (0.2, 0.25, 0.3)
+    split = Split(torch.full((8, 3, 6, 6), 255, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64))
+    augment = Augment(crop=0, flip=False, cutout=3, cutout_fill="mean")
+    (x, _), *_ = epoch_batches(split, batch_size=8, seed=0, epoch=0, augment=augment, mean=mean)
+    z = (x - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
+    holes = (z == 0).all(dim=1)
+    assert holes.flatten(1).any(dim=1).all()
+    (black, _), *_ = epoch_batches(split, batch_size=8, seed=0, epoch=0, augment=Augment(0, False, 3), mean=mean)
+    assert torch.equal(holes, (black == 0).all(dim=1))
+    assert (x[~holes[:, None].expand_as(x)] == 1).all()
+    with pytest.raises(ConfigError, match="cutout_fill"):
+        next(iter(epoch_batches(split, batch_size=8, seed=0, epoch=0, augment=augment)))

@@ -1,6 +1,7 @@
 """Gradients of the objectives against autograd of the whole, in float64."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,13 +9,18 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush.attacks import FGSM
+from advrush.config import digest
 from advrush.curvature import input_curvature
+from advrush.data import DataConfig
+from advrush.errors import ConfigError
 from advrush.models.supernet import Supernet
 from advrush.modes import evaluating
 from advrush.parallel import Parallel
 from advrush.searching.adversarial import Adversarial
 from advrush.searching.authors import AuthorsAdvRush
+from advrush.searching.config import SearchConfig
 from advrush.searching.objectives import AdvRush, Batch, Darts, Regularized, weight_gradients
+from advrush.searching.select import objective_of
 from advrush.searching.unrolled import UnrolledDarts
 from advrush.space import DARTS
 
@@ -93,7 +99,8 @@ def test_authors_weight_step_runs_with_frozen_statistics(make: Make) -> None:
     assert all(torch.equal(before[name], buffer) for name, buffer in supernet.named_buffers())
 
 
-def test_unrolled_step_agrees_with_the_exact_mixed_derivative(make: Make) -> None:
+@pytest.mark.parametrize(("radius", "rtol"), [(None, 1e-9), (1e-8, 1e-4)])
+def test_unrolled_step_agrees_with_the_exact_mixed_derivative(make: Make, radius: float | None, rtol: float) -> None:
     supernet, batch = make()
     weights, alphas = supernet.weights(), supernet.alphas()
     names = {id(p): name for name, p in supernet.named_parameters()}
@@ -105,8 +112,8 @@ def test_unrolled_step_agrees_with_the_exact_mixed_derivative(make: Make) -> Non
     expected = autograd(supernet, cross_entropy(unrolled, batch.y_val))
     other, same_batch = make()
     state = {name: value.clone() for name, value in other.state_dict().items()}
-    step = UnrolledDarts(radius=1e-8).alpha_step(other, same_batch)
-    assert_equal(dict(step.gradients), expected, rtol=1e-4)
+    step = UnrolledDarts(radius=radius).alpha_step(other, same_batch)
+    assert_equal(dict(step.gradients), expected, rtol=rtol)
     first_order = Darts().alpha_step(*make()).gradients
     assert any(not torch.allclose(step.gradients[kind], first_order[kind], rtol=1e-3) for kind in alphas)
     assert all(torch.equal(state[name], value) for name, value in other.state_dict().items())
@@ -146,3 +153,16 @@ def test_weight_gradients_are_those_of_the_weights_alone(make: Make) -> None:
         torch.testing.assert_close(gradient, parameter.grad)
     assert all(p.requires_grad and p.grad is None for p in supernet.alphas().values())
     assert torch.isfinite(loss)
+
+
+def test_the_mixed_derivative_is_exact_unless_the_authors_are_followed() -> None:
+    second = SearchConfig(objective="darts_second_order")
+    dataset = DataConfig(dataset="digits").load(None)
+    assert objective_of(second, dataset) == UnrolledDarts()
+    for config in (replace(second, mixed_derivative="difference"),
+                   SearchConfig(objective="darts_second_order", fidelity="authors")):  # fmt: skip
+        assert objective_of(config, dataset) == UnrolledDarts(0.01)
+        assert digest(config) != digest(second)
+    assert digest(replace(second, objective="darts")) == digest(SearchConfig(objective="darts"))
+    with pytest.raises(ConfigError, match="mixed_derivative"):
+        SearchConfig(mixed_derivative="analytic")

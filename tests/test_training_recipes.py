@@ -50,7 +50,7 @@ def test_standard_recipes_are_the_papers(dataset: str) -> None:
     assert (config.objective, config.data.dataset, config.epochs, config.batch_size) == ("standard", dataset, 600, 96)
     assert (o.lr, o.lr_min, o.schedule, o.momentum, o.weight_decay, o.clip) == (0.025, 0.0, "cosine", 0.9, 3e-4, 5.0)
     assert (config.auxiliary, config.drop_path) == (0.4, 0.2)
-    assert config.augment == Augment(crop=4, flip=True, cutout=16)
+    assert config.augment == Augment(crop=4, flip=True, cutout=16, cutout_fill="mean")
 
 
 def test_modern_says_that_it_is_not_the_papers() -> None:

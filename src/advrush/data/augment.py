@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,16 +21,27 @@ class Augment:
     flip: bool = True
     """Mirror half of the images left to right."""
     cutout: int = 0
-    """Side of the square that is blackened around a random pixel (0: none)."""
+    """Side of the square that is cut out around a random pixel (0: none)."""
+    cutout_fill: Literal["mean"] | None = None
+    """`mean`: the hole has the data's mean color, 0 once images are normalized, as in the published code; black unless
+    given."""
 
     def __post_init__(self) -> None:
         check(self.crop >= 0, "augment.crop", self.crop, "a number of pixels >= 0")
         check(self.cutout >= 0, "augment.cutout", self.cutout, "a number of pixels >= 0")
+        check(self.cutout_fill in (None, "mean"), "augment.cutout_fill", self.cutout_fill, "mean, or nothing (black)")
 
-    def apply(self, images: Tensor, draws: Draws) -> Tensor:
-        """Return the images (N, C, H, W) of any type changed as drawn: crop, then flip, then cutout."""
+    def apply(self, images: Tensor, draws: Draws, mean: Tensor | None = None) -> Tensor:
+        """Return the images (N, C, H, W) of any type changed as drawn: crop, then flip, then cutout.
+
+        `mean` is the data's mean color (C,) in [0, 1], which `cutout_fill = "mean"` needs (ConfigError without it):
+        then uint8 images come back as float32 in [0, 1], since the mean is no whole number of 255ths.
+        """
         images = crop_and_flip(images, self.crop, draws) if self.crop or self.flip else images
-        return cut_out(images, self.cutout, draws) if self.cutout else images
+        if not self.cutout or self.cutout_fill is None:
+            return cut_out(images, self.cutout, draws) if self.cutout else images
+        check(mean is not None, "augment.cutout_fill", self.cutout_fill, "black here: the data's mean is not known")
+        return cut_out(images if images.is_floating_point() else images.float() / 255, self.cutout, draws, fill=mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +82,8 @@ def crop_and_flip(images: Tensor, padding: int, draws: Draws) -> Tensor:
     return padded.flatten(2).gather(2, places.expand(n, c, height * width)).view(n, c, height, width)
 
 
-def cut_out(images: Tensor, side: int, draws: Draws) -> Tensor:
-    """Blacken the square of `side` pixels around each image's own pixel, clipped at the border."""
+def cut_out(images: Tensor, side: int, draws: Draws, *, fill: Tensor | None = None) -> Tensor:
+    """Give the square of `side` pixels around each image's own pixel, clipped at the border, a color (C,) or black."""
     height, width = images.shape[-2:]
 
     def inside(length: int, center: Tensor) -> Tensor:
@@ -80,4 +92,4 @@ def cut_out(images: Tensor, side: int, draws: Draws) -> Tensor:
         return (positions >= first) & (positions < first + side)
 
     hole = inside(height, draws.row)[:, None, :, None] & inside(width, draws.column)[:, None, None, :]
-    return images.masked_fill(hole, 0)
+    return images.masked_fill(hole, 0) if fill is None else torch.where(hole, fill.view(1, -1, 1, 1), images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +24,13 @@ def epoch_batches(
     world: int = 1,
     drop_last: bool = True,
     shuffle: bool = True,
+    mean: Sequence[float] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Return an iterator of (x float32 (n, C, H, W) in [0, 1], y int64 (n,)) on the split's device.
 
     Each example comes once an epoch; `drop_last` leaves out the rest that fills no batch. Order and augmentation
     depend on (seed, epoch) alone: every process draws the same for the whole batch of `batch_size` and takes its
-    rows rank::world, so N processes see what one would.
+    rows rank::world, so N processes see what one would. `mean` is the data's mean color in [0, 1] (see `Augment`).
 
     Raises ConfigError for a batch size that no batch could have, and for one smaller than `world`.
     """
@@ -38,7 +39,8 @@ def epoch_batches(
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(len(split), generator=generator) if shuffle else torch.arange(len(split))
     draws = None if augment is None else Draws.of(augment, len(split), split.images.shape[-2:], generator)
-    mine = _Batches(split, order, augment, draws).to(split.images.device)
+    color = None if mean is None else torch.tensor(mean, dtype=torch.float32)
+    mine = _Batches(split, order, augment, draws, color).to(split.images.device)
     stop = len(split) - batch_size + 1 if drop_last else len(split)
     return (mine.at(start + rank, min(start + batch_size, len(split)), world) for start in range(0, stop, batch_size))
 
@@ -65,15 +67,17 @@ class _Batches:
     order: Tensor
     augment: Augment | None
     draws: Draws | None
+    mean: Tensor | None
 
     def to(self, device: torch.device) -> _Batches:
         draws = None if self.draws is None else self.draws.to(device)
-        return _Batches(self.split, self.order.to(device), self.augment, draws)
+        mean = None if self.mean is None else self.mean.to(device)
+        return _Batches(self.split, self.order.to(device), self.augment, draws, mean)
 
     def at(self, start: int, stop: int, step: int) -> tuple[Tensor, Tensor]:
         rows = slice(start, stop, step)
         chosen = self.split.subset(self.order[rows])
         images = chosen.images
         if self.augment is not None and self.draws is not None:
-            images = self.augment.apply(images, self.draws.at(rows))
-        return images.float() / 255, chosen.labels
+            images = self.augment.apply(images, self.draws.at(rows), self.mean)
+        return images if images.is_floating_point() else images.float() / 255, chosen.labels

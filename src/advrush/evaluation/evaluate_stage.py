@@ -145,7 +145,7 @@ def _evaluate(
             searched, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
             on_batch=save, sweeps=tuple(sweeps.values()), team=team,
         )  # fmt: skip
-        for line in _lines(outcome):
+        for line in _lines(outcome, config):
             screen.line(line)
     if team.is_main:
         _write(searched, x, y, config, attacks, sweeps, dataset, outcome, run)
@@ -178,9 +178,13 @@ def _write(
     run.finish(_result(config, dataset, outcome, exact_model(searched)) | ({"sweeps": curves} if curves else {}))
 
 
-def _lines(outcome: Evaluation) -> list[str]:
+def _lines(outcome: Evaluation, config: EvaluateConfig) -> list[str]:
     plain = outcome.to_dict()
-    lines = [f"clean       {plain['clean_acc']:.2%}  of {plain['examples']} examples"]
+    threat = f"{config.norm}, eps {config.eps:.4g} ({config.eps * 255:.3g}/255)"
+    lines = [
+        f"{plain['examples']} images; attacks in {threat}",
+        f"clean       {plain['clean_acc']:.2%}  [{plain['clean_interval'][0]:.1%}, {plain['clean_interval'][1]:.1%}]",
+    ]
     for row in plain["attacks"]:
         low, high = row["interval"]
         lines.append(

@@ -113,6 +113,9 @@ class SearchConfig:
     """Name of the run, in front of the digest."""
     objective: Literal["advrush", "darts", "darts_second_order", "adversarial"] = "advrush"
     """What the architecture step minimizes after the warm-up; before it, the validation loss alone."""
+    mixed_derivative: Literal["exact", "difference"] | None = None
+    """Of `darts_second_order`: exact, or the published central difference. Unless given, exact; the difference with
+    fidelity `authors`. Nothing for other objectives."""
     data: DataConfig = field(default_factory=DataConfig)
     """The images."""
     space: str = "darts"
@@ -154,6 +157,13 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check(bool(self.name), "name", self.name, "a word")
+        chosen = self.mixed_derivative
+        check(chosen in (None, "exact", "difference"), "mixed_derivative", chosen, "exact or difference")
+        if self.objective != "darts_second_order":
+            chosen = None
+        elif chosen is None:
+            chosen = "difference" if self.fidelity == "authors" else "exact"
+        object.__setattr__(self, "mixed_derivative", chosen)  # a run of the one is never taken for one of the other
         fewest = space_named(self.space).fewest_layers
         check(self.channels >= 1, "channels", self.channels, "a whole number >= 1")
         check(self.layers >= fewest, "layers", self.layers, f"at least {fewest} cells in the space {self.space!r}")

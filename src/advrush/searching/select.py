@@ -8,7 +8,7 @@ from advrush.searching.adversarial import Adversarial
 from advrush.searching.authors import AuthorsAdvRush
 from advrush.searching.config import SearchConfig
 from advrush.searching.objectives import AdvRush, Darts, Objective
-from advrush.searching.unrolled import UnrolledDarts
+from advrush.searching.unrolled import PUBLISHED_RADIUS, UnrolledDarts
 
 
 def objective_of(config: SearchConfig, dataset: Dataset) -> Objective:
@@ -18,7 +18,7 @@ def objective_of(config: SearchConfig, dataset: Dataset) -> Objective:
         case "darts":
             return Darts()
         case "darts_second_order":
-            return UnrolledDarts()
+            return UnrolledDarts(PUBLISHED_RADIUS if config.mixed_derivative == "difference" else None)
         case "adversarial":
             options = config.adversarial
             attack: FGSM | PGD = (

@@ -14,17 +14,22 @@ from advrush.models.supernet import Supernet
 from advrush.modes import frozen_except
 from advrush.searching.objectives import AlphaStep, Batch, accuracy, weight_gradients
 
+PUBLISHED_RADIUS = 0.01
+"""Of the central difference in the published code of DARTS."""
+
 
 @dataclass(frozen=True)
 class UnrolledDarts:
     """Second-order DARTS (Liu et al., 2019, Eq. 6-8).
 
     `grad_alpha L_val(w', alpha) - lr * grad^2_{alpha,w} L_train(w, alpha) grad_w' L_val(w', alpha)` with
-    `w' = w - lr * (momentum step on grad_w L_train)`; the matrix-vector product is the central difference over
-    `w +- e v`, `e = radius / ||v||`.
+    `w' = w - lr * (momentum step on grad_w L_train)`. The matrix-vector product is exact, by double backward, unless a
+    `radius` is given: then it is the central difference over `w +- e v`, `e = radius / ||v||`, as published with
+    PUBLISHED_RADIUS. ReLUs and max pools have kinks within that radius, so that the difference is far from the
+    derivative there.
     """
 
-    radius: float = 0.01
+    radius: float | None = None
 
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return the unrolled gradient; weights and BN statistics are put back as they were."""
@@ -60,7 +65,9 @@ class UnrolledDarts:
         return lr
 
     def _mixed_product(self, supernet: Supernet, batch: Batch, start: list[Tensor], v: list[Tensor]) -> list[Tensor]:
-        """Return the mixed second derivative of L_train times `v`, by central differences at the weights `start`."""
+        """Return the mixed second derivative of L_train at the weights `start`, times `v`."""
+        if self.radius is None:
+            return _exact_product(supernet, batch, start, v)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(v)))
         e = self.radius / norm.clamp_min(1e-12)
         sides = []
@@ -73,6 +80,18 @@ class UnrolledDarts:
                 loss = cross_entropy(supernet(batch.x), batch.y)
                 sides.append(torch.autograd.grad(loss, alphas))
         return [(plus - minus) / (2 * e) for plus, minus in zip(*sides, strict=True)]
+
+
+def _exact_product(supernet: Supernet, batch: Batch, start: list[Tensor], v: list[Tensor]) -> list[Tensor]:
+    """Return d/dalpha <grad_w L_train(w, alpha), v> at w = `start`, by double backward."""
+    weights = supernet.weights()
+    with torch.no_grad():
+        for weight, origin in zip(weights, start, strict=True):
+            weight.copy_(origin)
+    loss = cross_entropy(supernet(batch.x), batch.y)
+    gradients = torch.autograd.grad(loss, weights, create_graph=True)
+    product = torch.stack([(g * d).sum() for g, d in zip(gradients, v, strict=True)]).sum()
+    return list(torch.autograd.grad(product, list(supernet.alphas().values())))
 
 
 def _gradients(

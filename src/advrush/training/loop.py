@@ -125,6 +125,7 @@ class _Training:
         self.train, self.held_out = (split.to(team.device) for split in _hold_out(dataset, config))
         self.steps = len(self.train) // config.batch_size
         check(self.steps >= 1, "batch_size", config.batch_size, f"at most {len(self.train)}, the training images")
+        self.mean = dataset.mean
         self.blueprint = blueprint_of(config, dataset)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -170,7 +171,7 @@ class _Training:
         totals = torch.zeros(2, dtype=torch.float64, device=self.team.device)
         batches = epoch_batches(
             self.train, batch_size=config.batch_size, seed=config.seed, epoch=self.epoch, augment=config.augment,
-            rank=self.team.rank, world=self.team.world,
+            rank=self.team.rank, world=self.team.world, mean=self.mean,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[] if self.team.device.type == "cpu" else [self.team.device]):
             torch.manual_seed(config.seed * 10**6 + self.epoch)  # drop path draws from the global generator
