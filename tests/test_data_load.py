@@ -12,13 +12,15 @@ from advrush.errors import ConfigError, DataError
 from data_files import TINY, Pixels, cifar_binary, cifar_python, class_folders, npz, parquet
 
 
-def test_the_table_is_the_papers() -> None:
+def test_the_table_is_the_papers_and_the_two_of_gray_images() -> None:
     rows = {k.name: (k.train, k.validation, k.test, k.classes, k.image_size) for k in KNOWN.values()}
     assert rows == {
         "cifar10": (50_000, 0, 10_000, 10, 32),
         "cifar100": (50_000, 0, 10_000, 100, 32),
         "svhn": (73_257, 0, 26_032, 10, 32),
         "tiny_imagenet": (100_000, 5_000, 5_000, 200, 64),
+        "mnist": (60_000, 0, 10_000, 10, 28),
+        "fashion_mnist": (60_000, 0, 10_000, 10, 28),
     }
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from advrush.config import check
 from advrush.data.dataset import Dataset, Split
 from advrush.data.known import check_name
-from advrush.data.load import load_dataset
+from advrush.data.load import load_dataset, statistics
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class DataConfig:
     """The images of a run. Where they lie is not part of it: that is `data_dir` of the call."""
 
     dataset: str = "cifar10"
-    """digits, cifar10, cifar100, svhn, tiny_imagenet, or any other word for data of your own in data_dir."""
+    """digits, cifar10, cifar100, svhn, tiny_imagenet, mnist, fashion_mnist, or any other word for data of your own in data_dir."""
     train_examples: int | None = None
     """Use this many training images, the same share of each class (all unless given)."""
     test_examples: int | None = None
     """Use this many test images, the same share of each class (all unless given)."""
     image_size: int | None = None
-    """Resize the images to this side in pixels (as they are unless given)."""
+    """Resize the images to this side in pixels (as they are unless given); mean and deviation are computed anew."""
     test_all: bool = False
     """Test on every image, those for training too: for a network that was trained elsewhere."""
     partial: bool = False
@@ -71,7 +71,9 @@ def _reduced(split: Split, count: int | None, field: str, classes: int) -> Split
 
 
 def _resized(dataset: Dataset, side: int) -> Dataset:
-    """Return the data set with images of side x side pixels (antialiased bilinear)."""
+    """Return the data set with images of side x side pixels (antialiased bilinear) and the statistics of these."""
+    if side == dataset.image_size:
+        return dataset
 
     def resize(images: Tensor) -> Tensor:
         pieces = [images[start : start + 1000].float() for start in range(0, len(images), 1000)]
@@ -82,4 +84,6 @@ def _resized(dataset: Dataset, side: int) -> Dataset:
         return Split(resize(split.images), split.labels)
 
     validation = None if dataset.validation is None else change(dataset.validation)
-    return replace(dataset, train=change(dataset.train), test=change(dataset.test), validation=validation)
+    train = change(dataset.train)
+    mean, std = statistics(train)  # smaller images vary less: the constants of the full size would not fit
+    return replace(dataset, train=train, test=change(dataset.test), validation=validation, mean=mean, std=std)

@@ -35,6 +35,7 @@ _CIFAR = (
     "the archive cifar-{0}-python.tar.gz or cifar-{0}-binary.tar.gz (packed or unpacked) from "
     "https://www.cs.toronto.edu/~kriz/cifar.html"
 )
+_IDX = "the four files train-images-idx3-ubyte.gz, ... , t10k-labels-idx1-ubyte.gz from {0}"
 
 KNOWN: Mapping[str, Known] = MappingProxyType(
     {
@@ -63,6 +64,17 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
                 "zh-plus/tiny-imagenet",
                 "tiny-imagenet-200.zip (packed or unpacked) from http://cs231n.stanford.edu/tiny-imagenet-200.zip",
                 validation=5_000,
+            ),
+            Known(
+                "mnist", 60_000, 10_000, 10, 28,
+                (0.13066048,), (0.30810781,),
+                "ylecun/mnist", _IDX.format("https://ossci-datasets.s3.amazonaws.com/mnist"),
+            ),
+            Known(
+                "fashion_mnist", 60_000, 10_000, 10, 28,
+                (0.28604060,), (0.35302424,),
+                "zalando-datasets/fashion_mnist",
+                _IDX.format("https://github.com/zalandoresearch/fashion-mnist, Debian's package dataset-fashion-mnist"),
             ),
         )
     }

@@ -28,7 +28,7 @@ def load_dataset(
     """Return a data set as uint8 tensors.
 
     Args:
-        name: digits, cifar10, cifar100, svhn, tiny_imagenet, or any other word for data of one's own.
+        name: digits, cifar10, cifar100, svhn, tiny_imagenet, mnist, fashion_mnist, or any other word for data of one's own.
         data_dir: the folder (or archive) it lies in, or a folder that holds it in a subfolder called `name`;
             "hub" downloads it from the Hugging Face hub. Not used for digits.
         cache_dir: where decoded tensors are kept; $ADVRUSH_CACHE or ~/.cache/advrush unless given.
@@ -88,11 +88,11 @@ def _how_to_get(name: str, known: Known | None) -> str:
 
 
 def _dataset(name: str, raw: Raw, checksum: str, known: Known | None) -> Dataset:
-    mean, std = (known.mean, known.std) if known is not None else _statistics(raw.train)
+    mean, std = (known.mean, known.std) if known is not None else statistics(raw.train)
     return Dataset(name, raw.train, raw.test, raw.validation, raw.classes, mean, std, checksum)
 
 
-def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each channel over [0, 1] pixels, from exact counts of the 256 values."""
     levels = torch.arange(256, dtype=torch.float64) / 255
     means, deviations = [], []

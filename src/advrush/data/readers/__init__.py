@@ -7,7 +7,7 @@ from pathlib import Path
 
 from advrush.data.known import Known
 from advrush.data.raw import Source
-from advrush.data.readers import cifar, folder, hub, npz, parquet, svhn, tiny_imagenet
+from advrush.data.readers import cifar, folder, hub, idx, npz, parquet, svhn, tiny_imagenet
 from advrush.errors import DataError
 
 __all__ = ["CANONICAL", "find", "hub"]
@@ -19,6 +19,8 @@ CANONICAL: Mapping[str, Find] = {
     "cifar100": cifar.find,
     "svhn": svhn.find,
     "tiny_imagenet": tiny_imagenet.find,
+    "mnist": idx.find,
+    "fashion_mnist": idx.find,
 }
 
 
