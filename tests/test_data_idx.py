@@ -73,7 +73,7 @@ def test_a_header_of_something_else_and_too_many_bytes(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (_write(tmp_path) / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz: is not there"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte\.gz: is not there"):
         load_dataset("mnist", data_dir=tmp_path, known=TINY)
 
 

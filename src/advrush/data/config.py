@@ -20,7 +20,7 @@ class DataConfig:
     """The images of a run. Where they lie is not part of it: that is `data_dir` of the call."""
 
     dataset: str = "cifar10"
-    """digits, cifar10, cifar100, svhn, tiny_imagenet, mnist, fashion_mnist, or any other word for data of your own in data_dir."""
+    """digits, cifar10, cifar100, svhn, tiny_imagenet, mnist, fashion_mnist; any other word: your images in data_dir."""
     train_examples: int | None = None
     """Use this many training images, the same share of each class (all unless given)."""
     test_examples: int | None = None

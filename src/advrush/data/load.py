@@ -28,7 +28,8 @@ def load_dataset(
     """Return a data set as uint8 tensors.
 
     Args:
-        name: digits, cifar10, cifar100, svhn, tiny_imagenet, mnist, fashion_mnist, or any other word for data of one's own.
+        name: digits, cifar10, cifar100, svhn, tiny_imagenet, mnist, fashion_mnist, or any other word for
+            data of one's own.
         data_dir: the folder (or archive) it lies in, or a folder that holds it in a subfolder called `name`;
             "hub" downloads it from the Hugging Face hub. Not used for digits.
         cache_dir: where decoded tensors are kept; $ADVRUSH_CACHE or ~/.cache/advrush unless given.
