@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from advrush.cli import main
+from advrush.commands.train import architecture
 from advrush.curvature import input_curvature
 from advrush.data import DataConfig
 from advrush.errors import ConfigError, GenotypeError
@@ -146,6 +148,17 @@ def test_the_published_networks_of_nasbench201(primitive: str, parameters: int) 
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters  # NATS-Bench's largest, smallest
     assert {"stem.0.weight", "cells.5.branches.1.0.op.1.weight", "lastact.0.weight"} <= set(network.state_dict())
     assert NASBENCH201.parse(text).to_text() == text
+
+
+def test_the_text_of_nasbench201_is_an_architecture_for_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
+    for words in (["show", text], ["show", text, "--out", "cell.svg"], ["analyze", "architecture", text, "ADVRUSH"]):
+        assert main(words) == 0
+    assert "nor conv 3×3" in capsys.readouterr().out
+    assert architecture(text) == text
 
 
 @pytest.mark.parametrize("primitive", ["nor_conv_1x1", "skip_connect"])

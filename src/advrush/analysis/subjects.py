@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from advrush.analysis.config import ArchitectureConfig
 from advrush.analysis.scores import Score, evaluations_beside, scores
-from advrush.errors import AdvrushError, ConfigError, GenotypeError
 from advrush.models.build import canonical, display_name
 from advrush.models.weights.saved import Blueprint, read_blueprint
 from advrush.run import Run
 from advrush.searching import derive
-from advrush.space import PUBLISHED, SPACES, Architecture
+from advrush.space import PUBLISHED, Architecture, resolve
+from advrush.space.files import path_of, read_text
 
 
 @dataclass(frozen=True)
@@ -34,17 +33,14 @@ class Subject:
 
 def find_subject(text: str, config: ArchitectureConfig) -> Subject:
     """Return what a name, a genotype's text or file, a weights file, or a run of any stage stands for."""
-    path = Path(text) if len(text) < 1024 and "(" not in text and "{" not in text else None
+    path = path_of(text)
     if path is not None and path.is_dir():
         return _of_run(Run.at(path), config)
     if path is not None and path.suffix == ".safetensors":
         blueprint = read_blueprint(path)
         return Subject(path.stem, blueprint, find_architecture(blueprint.arch))
-    if path is not None and path.suffix in (".json", ".txt"):
-        try:
-            return _of_arch(path.read_text(encoding="utf-8"), config, name=path.stem)
-        except OSError as error:
-            raise ConfigError(f"{text}: cannot be read ({error.strerror})") from None
+    if path is not None and path.is_file():
+        return _of_arch(read_text(path), config, name=path.stem)
     return _of_arch(text, config)
 
 
@@ -82,13 +78,8 @@ def find_architecture(text: str) -> Architecture | None:
 
     Raises ConfigError for an unknown name, GenotypeError for a text that no search space reads.
     """
-    if not any(mark in text for mark in "({|="):
-        name = canonical(text)
-        return {known.lower(): genotype for known, genotype in PUBLISHED.items()}.get(name)
-    errors: list[AdvrushError] = []
-    for space in SPACES.values():
-        try:
-            return space.parse(text)
-        except GenotypeError as error:
-            errors.append(error)
-    raise errors[0]
+    found = resolve(text)
+    if found is not None:
+        return found
+    name = canonical(text)
+    return {known.lower(): genotype for known, genotype in PUBLISHED.items()}.get(name)

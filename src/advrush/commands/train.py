@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from advrush import parallel, report
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
@@ -11,7 +10,7 @@ from advrush.errors import ConfigError
 from advrush.models.build import is_known
 from advrush.progress import plain_console
 from advrush.searching import derive
-from advrush.space.files import read_text
+from advrush.space.files import path_of, read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
 
@@ -55,8 +54,7 @@ def architecture(text: str) -> str:
     A configuration holds values, not paths: what is found in a file is put in the path's place. A known name is the
     architecture, also where a file or folder is called so, unless the folder is a run.
     """
-    plain = len(text) < 1024 and not any(mark in text for mark in "({|")
-    path = Path(text) if plain and "\0" not in text else None
+    path = path_of(text)
     if path is None or (is_known(text) and not (path / "config.toml").is_file()):
         return text
     if path.is_dir():

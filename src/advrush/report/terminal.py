@@ -25,7 +25,7 @@ from advrush.report.records import Record, find_records
 from advrush.report.summary import data_set
 from advrush.report.tables import accuracies, duration, format_count, percent
 from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
-from advrush.space.files import read_text
+from advrush.space.files import path_of, read_text
 
 HEAD: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "bold"}
 
@@ -35,7 +35,7 @@ def show(target: str, console: Console) -> None:
 
     Raises GenotypeError with a suggestion for an unknown name, RunError for a folder that is no run.
     """
-    path = Path(target) if len(target) < 1024 and "(" not in target and "{" not in target else None
+    path = path_of(target)
     if path is not None and path.is_dir():
         console.print(run_text(path))
         return
@@ -57,14 +57,14 @@ def architectures_of(targets: Sequence[str]) -> dict[str, Architecture]:
     """Return the genotypes of published names, files, texts, or runs of a search or training, by short names."""
     found: dict[str, Architecture] = {}
     for target in targets:
-        path = Path(target) if len(target) < 1024 and "(" not in target and "{" not in target else None
+        path = path_of(target)
         name = path.resolve().stem if path is not None and path.exists() else target[:40]
         genotype: Architecture | None
         if path is not None and path.is_dir():
             record = Record.read(path)
             genotype = record.genotype()
             arch = str(record.config.get("arch", ""))
-            if genotype is None and (arch.lower() in map(str.lower, PUBLISHED) or "(" in arch or "{" in arch):
+            if genotype is None and (arch.lower() in map(str.lower, PUBLISHED) or path_of(arch) is None):
                 genotype = read_genotype(arch, None)
             if genotype is None:
                 what = f" ({arch})" if arch else ""

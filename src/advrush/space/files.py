@@ -9,7 +9,14 @@ from advrush.errors import GenotypeError
 
 LARGEST = 2**20
 """Bytes that are read at most: a log with a genotype in it has fewer."""
+LONGEST_PATH = 1024
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def path_of(text: str) -> Path | None:
+    """Return `text` as a path, or None where it is too long for one or is itself a genotype's text."""
+    own = any(mark in text for mark in ("Genotype(", "{", "|", "\0", "\n"))
+    return None if own or len(text) >= LONGEST_PATH else Path(text)
 
 
 def read_text(path: Path) -> str:

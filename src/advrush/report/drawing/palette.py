@@ -59,4 +59,4 @@ def state_label(state: int, inputs: int) -> str:
 
 def kind_label(kind: str) -> str:
     """Return the name of a cell kind for headings."""
-    return {"reduce": "Reduction cell"}.get(kind, f"{kind.capitalize()} cell")
+    return {"reduce": "Reduction cell", "cell": "Cell"}.get(kind, f"{kind.capitalize()} cell")
