@@ -6,6 +6,8 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
+import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -60,6 +62,27 @@ def digest(config: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+LARGEST_SEED = 2**32 - 1
+
+
+def check_numbers(config: Any, path: str = "") -> None:
+    """Raise ConfigError, naming the field, for a number that is not finite or a seed out of range."""
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), f"{path}{field.name}"
+        if dataclasses.is_dataclass(value):
+            check_numbers(value, f"{name}.")
+        for number in value if isinstance(value, tuple | list) else (value,):
+            check(not isinstance(number, float) or math.isfinite(number), name, number, "a finite number")
+        if field.name == "seed" and isinstance(value, int):
+            check(0 <= value <= LARGEST_SEED, name, value, f"a whole number from 0 to {LARGEST_SEED}")
+
+
+def fraction(text: str) -> str:
+    """Return `8/255` and the like as a decimal number that reads back to the same float, any other text as it is."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)", text)
+    return repr(float(match[1]) / float(match[2])) if match and float(match[2]) else text
+
+
 def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
     """Build the frozen dataclass `cls` from nested dictionaries.
 
@@ -69,7 +92,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
     prefix = f"{where}: " if where else ""
     _refuse_unknown(cls, data, prefix, "")
     try:
-        return msgspec.convert(dict(data), type=cls)
+        return msgspec.convert(_with_numbers(cls, data), type=cls)
     except msgspec.ValidationError as error:
         raise ConfigError(prefix + _readable(str(error))) from None
     except ConfigError as error:
@@ -97,6 +120,21 @@ def _refuse_unknown(cls: type[Any], data: Mapping[str, Any], prefix: str, path: 
         nested = _dataclass_in(hints[key])
         if nested is not None and isinstance(value, Mapping):
             _refuse_unknown(nested, value, prefix, f"{path}{key}.")
+
+
+def _with_numbers(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data with fractions such as "8/255" as numbers where a field wants one."""
+    hints = typing.get_type_hints(cls)
+    result = dict(data)
+    for key, value in data.items():
+        nested = _dataclass_in(hints[key])
+        if nested is not None and isinstance(value, Mapping):
+            result[key] = _with_numbers(nested, value)
+        elif (
+            isinstance(value, str) and float in (hints[key], *typing.get_args(hints[key])) and fraction(value) != value
+        ):
+            result[key] = float(fraction(value))
+    return result
 
 
 def _dataclass_in(hint: Any) -> type[Any] | None:

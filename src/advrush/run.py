@@ -107,6 +107,8 @@ class Run:
             bool(name) and not name.startswith(".") and not any(mark in name for mark in "/\\\0") and len(name) < 200
         )
         configs.check(plain, "name", name, "a file name: no slash, no dot in front, under 200 characters")
+        if dataclasses.is_dataclass(config):
+            configs.check_numbers(config)
         run = cls(Path(runs_dir) / stage / f"{name}-{configs.digest(config)}")
         if writer:
             try:

@@ -83,7 +83,15 @@ def parse(usage: str, default: T, launch: L, arguments: list[str], description: 
         options,
         prog=usage,
         description=description,
-        args=[word.replace("_", "-") if word.startswith("--") and "=" not in word else word for word in arguments],
+        args=[_normal(word) for word in arguments],
         config=(tyro.conf.AvoidSubcommands,),
     )
     return cast(T, parsed.config), cast(L, parsed.launch)
+
+
+def _normal(word: str) -> str:
+    """Return an option with dashes for underscores, and a fraction (`8/255`, also behind `=`) as a number."""
+    if word.startswith("--") and "=" not in word:
+        return word.replace("_", "-")
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{configs.fraction(value)}"
