@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from advrush.cli import main
+from advrush.commands.search import check_warmup
 from advrush.config import check_numbers, fraction, from_dict
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
@@ -61,7 +62,7 @@ def test_numbers_without_sense_make_no_folder(config: Any, tmp_path: Path) -> No
 
 def test_a_warmup_as_long_as_the_search_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="warmup_epochs: got 3; expected less than epochs"):
-        SearchConfig(epochs=3, warmup_epochs=3)
+        check_warmup(SearchConfig(epochs=3, warmup_epochs=3))
     assert main(["search", "smoke", "--epochs", "1", "--runs-dir", str(tmp_path)]) == 2
     assert not list(tmp_path.iterdir())
     tiny = SearchConfig(data=DataConfig("digits", train_examples=32), channels=2, layers=3, batch_size=16)

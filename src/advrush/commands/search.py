@@ -9,6 +9,7 @@ from rich.console import Console
 
 from advrush import parallel, report
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
+from advrush.config import check
 from advrush.errors import ConfigError
 from advrush.progress import plain_console
 from advrush.run import Run
@@ -29,6 +30,7 @@ def search(arguments: list[str]) -> None:
     words, rest = take_positionals(arguments)
     default = read_recipe("search", SearchConfig, one_recipe("search", words, rest))
     config, launch = parse("advrush search RECIPE", default, SearchLaunch(), rest, "Search an architecture.")
+    check_warmup(config)
     configs = [replace(config, seed=seed) for seed in seeds_of(launch.seeds)] if launch.seeds else [config]
     runs = [
         search_stage(
@@ -38,6 +40,13 @@ def search(arguments: list[str]) -> None:
     ]
     if parallel.is_main():
         finish(runs, plain_console())
+
+
+def check_warmup(config: SearchConfig) -> None:
+    """Raise ConfigError for a search that would end before its objective acts: by hand that is a mistake."""
+    if config.objective != "darts" and config.warmup_epochs >= config.epochs:
+        expected = f"less than epochs ({config.epochs}): {config.objective} would never act; or --objective darts"
+        check(False, "warmup_epochs", config.warmup_epochs, expected)
 
 
 def seeds_of(text: str) -> list[int]:
