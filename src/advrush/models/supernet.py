@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,10 @@ class MixedEdge(nn.Module):
             operation(primitives[i], channels, stride, affine=False, pool_norm=pool_norm, own=own) for i in self.columns
         )
 
+    def primitives(self) -> dict[int, nn.Module]:
+        """Return the modules of this edge by their column in the matrix of weights."""
+        return dict(zip(self.columns, self.operations, strict=True))
+
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Map x (N, C, H, W) with the softmax weights (primitives,) of this edge to (N, C, H', W')."""
         terms = (weights[i] * operation(x) for i, operation in zip(self.columns, self.operations, strict=True))
@@ -45,7 +50,7 @@ class MixedEdge(nn.Module):
 class Cell(nn.Module):
     """A cell of the supernet: inputs brought to its width, then the edges of the topology, then the outputs joined.
 
-    With `fast` the same map comes from `fast_cell`, which computes once what edges have in common.
+    With `fast` the same map comes from `mixed_cell`, which computes once what edges have in common.
     """
 
     def __init__(self, space: Space, plan: CellPlan, inputs: tuple[int, ...], channels: int) -> None:
@@ -75,7 +80,7 @@ class Cell(nn.Module):
     def forward(self, inputs: tuple[Tensor, ...], weights: Tensor) -> Tensor:
         """Map the inputs with weights (edges, primitives) to the joined output nodes."""
         if self.fast:
-            return mixed_cell(self, inputs, weights)
+            return mixed_cell(self.preprocess, self.topology, self.primitives(), inputs=inputs, weights=weights)
         nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
         rows = zip(self.topology.edges, self.edges, weights, strict=True)
         for (source, target), edge, row in rows:
@@ -85,6 +90,10 @@ class Cell(nn.Module):
             else:
                 nodes[target] = nodes[target] + term
         return torch.cat([nodes[i] for i in self.topology.outputs], dim=1)
+
+    def primitives(self) -> list[dict[int, nn.Module]]:
+        """Return the modules of each edge by their column in the matrix of weights."""
+        return [cast(MixedEdge, edge).primitives() for edge in self.edges]
 
 
 class Supernet(nn.Module):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
@@ -15,9 +14,7 @@ from advrush.kernels.concat import join
 from advrush.models.fused.conv_chain import Chain, Stage, read_branches, read_chain
 from advrush.models.fused.layers import convolved
 from advrush.models.fused.source import Source
-
-if TYPE_CHECKING:
-    from advrush.models.supernet import Cell, MixedEdge
+from advrush.space.space import Topology
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,35 +30,51 @@ class Term:
     """None: the module is not a chain and runs as it is."""
 
 
-def terms_of(cell: Cell) -> list[Term]:
-    """Return the terms of `cell`, in the order of their sources, so that a source is done with once left.
+Edge = Mapping[int, nn.Module]
+"""The primitives of one edge, each by its column in the matrix of weights."""
+
+
+def terms_of(topology: Topology, edges: Sequence[Edge]) -> list[Term]:
+    """Return the terms of a cell's `edges`, ordered by source, so that each source is finished before the next.
 
     The modules are read anew each time (under a millisecond a cell), so that a replaced one is seen.
     """
-    edges = zip(cell.topology.edges, cast("list[MixedEdge]", cell.edges), strict=True)
     terms = [
         Term(source, target, row, column, module, read_chain(module))
-        for row, ((source, target), edge) in enumerate(edges)
-        for column, module in zip(edge.columns, edge.operations, strict=True)
+        for row, ((source, target), edge) in enumerate(zip(topology.edges, edges, strict=True))
+        for column, module in edge.items()
     ]
     return sorted(terms, key=lambda term: (term.source, term.row))
 
 
-def mixed_cell(cell: Cell, inputs: Sequence[Tensor], weights: Tensor) -> Tensor:
+def mixed_cell(
+    preprocess: Iterable[nn.Module],
+    topology: Topology,
+    edges: Sequence[Edge],
+    *,
+    inputs: Sequence[Tensor],
+    weights: Tensor,
+) -> Tensor:
     """Map a cell's inputs with the softmax weights (edges, primitives) to its joined output nodes.
 
-    Computes what `Cell` defines edge by edge: with a ReLU and pooled maps per source, depthwise kernels that are quick
-    in both directions, and the weights of Eq. 7 inside batch norm. Differentiable any number of times.
+    Computes what the supernet's cell defines edge by edge: with a ReLU and pooled maps per source, depthwise kernels
+    that are quick in both directions, and the weights of Eq. 7 inside batch norm. Differentiable any number of times.
+
+    Args:
+        preprocess: one module for each input.
+        topology: which nodes the edges join, and which nodes are outputs.
+        edges: the primitives of each edge of the topology.
+        inputs: maps (N, C, H, W).
+        weights: (edges, primitives).
     """
-    count = len(cell.preprocess)
-    nodes: list[Tensor | None] = [None] * (count + cell.topology.nodes)
-    for i, (module, x) in enumerate(zip(cell.preprocess, inputs, strict=True)):
+    nodes: list[Tensor | None] = [None] * (topology.inputs + topology.nodes)
+    for i, (module, x) in enumerate(zip(preprocess, inputs, strict=True)):
         chain = read_chain(module)
         nodes[i] = module(x) if chain is None else run_chain(chain, Source(x))
     scalars = [row.unbind() for row in weights.unbind()]
-    for _, outgoing in groupby(terms_of(cell), key=lambda term: term.source):
+    for _, outgoing in groupby(terms_of(topology, edges), key=lambda term: term.source):
         _send(list(outgoing), nodes, scalars)
-    return join([node for i in cell.topology.outputs if (node := nodes[i]) is not None])
+    return join([node for i in topology.outputs if (node := nodes[i]) is not None])
 
 
 def _send(terms: list[Term], nodes: list[Tensor | None], scalars: list[tuple[Tensor, ...]]) -> None:

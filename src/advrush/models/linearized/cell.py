@@ -22,7 +22,8 @@ class FoldedCell:
     """The weights of a cell with its batch norms folded in, and its edges' weights (edges, primitives)."""
 
     def __init__(self, cell: Cell, weights: Tensor) -> None:
-        self.kind, self.topology, self.terms = cell.kind, cell.topology, terms_of(cell)
+        self.kind, self.topology = cell.kind, cell.topology
+        self.terms = terms_of(cell.topology, cell.primitives())
         self.inputs = [(chain, fold(chain.stages)) for chain in map(_chain, cell.preprocess)]
         self.stages: dict[Term, list[Affine]] = {t: fold(t.chain.stages) for t in self.terms if t.chain is not None}
         rows = [row.unbind() for row in weights.detach().unbind()]

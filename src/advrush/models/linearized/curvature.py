@@ -51,7 +51,7 @@ def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -
 def is_supported(supernet: Supernet) -> bool:
     """Tell whether every primitive is a chain of convolutions, ReLUs, pools and batch norms, which the passes know."""
     cells = [module for module in supernet.cells if isinstance(module, Cell)]
-    chains = [term.chain for cell in cells for term in terms_of(cell)]
+    chains = [term.chain for cell in cells for term in terms_of(cell.topology, cell.primitives())]
     chains += [read_chain(module) for cell in cells for module in cell.preprocess]
     for block in supernet.cells:
         if not isinstance(block, Cell):
