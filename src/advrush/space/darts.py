@@ -76,6 +76,15 @@ def _strongest(weights: npt.NDArray[np.float64]) -> tuple[Edge, ...]:
     return tuple(edges)
 
 
+def canonical(genotype: Genotype) -> str:
+    """Return the genotype's JSON with the edges of each node in order: their sum does not depend on it."""
+    cells = {
+        kind: tuple(edge for k in range(0, len(edges), 2) for edge in sorted(edges[k : k + 2]))
+        for kind, edges in (("normal", genotype.normal), ("reduce", genotype.reduce))
+    }
+    return Genotype(cells["normal"], cells["reduce"], genotype.normal_concat, genotype.reduce_concat).to_json()
+
+
 DARTS = Space(
     "darts",
     PRIMITIVES,
@@ -86,5 +95,6 @@ DARTS = Space(
     parse,
     fewest_layers=3,
     auxiliary_after=second_reduction,
+    canonical=canonical,
 )
 """The search space of DARTS, which AdvRush searches (spec: C = 16 and 8 cells in the search)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from advrush.config import check, did_you_mean
 from advrush.errors import GenotypeError
 from advrush.space.every_edge import checked_weights
 from advrush.space.genotype import CellGraph, GraphEdge
+from advrush.space.isomorphism import canonical
 from advrush.space.space import BlockPlan, CellPlan, Plan, Space, Topology
 
 NAME = "nasbench201"
@@ -124,6 +126,11 @@ def discretize(weights: Mapping[str, Any]) -> Cell201:
     return Cell201(tuple(PRIMITIVES[column] for column in array.argmax(axis=1)))
 
 
+def all_cells() -> list[Cell201]:
+    """Return the 15,625 cells of the space, in the order of the primitives, the last edge running fastest."""
+    return [Cell201(chosen) for chosen in itertools.product(PRIMITIVES, repeat=len(TOPOLOGY.edges))]
+
+
 NASBENCH201 = Space(
     NAME,
     PRIMITIVES,
@@ -139,5 +146,6 @@ NASBENCH201 = Space(
     fewest_layers=3,
     default_channels=16,
     default_layers=15,
+    canonical=canonical,
 )
 """The search space of NAS-Bench-201: 15,625 cells in a network of 3 stages of 5 cells, 16 channels in the first."""

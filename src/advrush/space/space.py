@@ -10,6 +10,11 @@ from advrush.config import check
 from advrush.space.genotype import Architecture
 
 
+def text_of(genotype: Architecture) -> str:
+    """Return the genotype's JSON: the form of a space that has no other."""
+    return genotype.to_json()
+
+
 @dataclass(frozen=True)
 class Topology:
     """The states of a cell and every edge that a search may choose a primitive for.
@@ -95,6 +100,8 @@ class Space:
     """Cells of a derived network, unless given."""
     auxiliary_after: Callable[[int], int] | None = None
     """The plan, by index, that the auxiliary head follows in a network of so many cells; None: it has no such head."""
+    canonical: Callable[[Any], str] = text_of
+    """A text that genotypes share where they are the same network in another order: how tables look them up."""
     operations: Mapping[str, Constructor] = field(default_factory=dict, hash=False)
     """Primitives of its own, by name, besides those of `advrush.space.operations`."""
     blocks: Mapping[str, Constructor] = field(default_factory=dict, hash=False)
