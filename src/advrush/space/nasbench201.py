@@ -147,5 +147,6 @@ NASBENCH201 = Space(
     default_channels=16,
     default_layers=15,
     canonical=canonical,
+    distinct=6466,
 )
 """The search space of NAS-Bench-201: 15,625 cells in a network of 3 stages of 5 cells, 16 channels in the first."""

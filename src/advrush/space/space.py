@@ -102,6 +102,8 @@ class Space:
     """The plan, by index, that the auxiliary head follows in a network of so many cells; None: it has no such head."""
     canonical: Callable[[Any], str] = text_of
     """A text that genotypes share where they are the same network in another order: how tables look them up."""
+    distinct: int | None = None
+    """How many genotypes have different canonical texts, where somebody has counted them."""
     operations: Mapping[str, Constructor] = field(default_factory=dict, hash=False)
     """Primitives of its own, by name, besides those of `advrush.space.operations`."""
     blocks: Mapping[str, Constructor] = field(default_factory=dict, hash=False)
