@@ -85,7 +85,9 @@ def read_branches(module: nn.Module) -> list[Chain] | None:
 def is_linear_given_statistics(chain: Chain) -> bool:
     """Return whether a folded batch norm and bias-free, zero-padded convolutions are all that the stages hold."""
     layers = [layer for stage in chain.stages for layer in stage.layers if isinstance(layer, nn.Conv2d)]
-    plain = all(layer.bias is None and layer.padding_mode == "zeros" for layer in layers)
+    plain = all(
+        layer.bias is None and layer.padding_mode == "zeros" and not isinstance(layer.padding, str) for layer in layers
+    )
     return plain and all(s.norm is None or isinstance(s.norm.running_mean, Tensor) for s in chain.stages)
 
 

@@ -1,7 +1,8 @@
-"""Convolutions and batch norm with fixed statistics, folded into one affine map with its transpose."""
+"""Convolutions and batch norm with fixed statistics, folded into one affine map x -> A x + b with its transpose."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -14,12 +15,12 @@ from advrush.models.fused.conv_chain import Stage
 from advrush.models.fused.layers import even_and_odd, is_depthwise
 from advrush.space.operations import FactorizedReduce
 
+Size = tuple[int, int]
+"""Height and width of a map."""
+
 
 class Affine:
-    """The map x -> A x + b of a stage: the scale of its batch norm is folded into the last convolution.
-
-    `transpose` needs to know the size of x: it is that of the x last mapped.
-    """
+    """The map x -> A x + b of a stage: the scale of its batch norm is folded into the last convolution."""
 
     def __init__(self, stage: Stage) -> None:
         scale, self.bias = _scale_and_shift(stage)
@@ -32,85 +33,125 @@ class Affine:
         if self._scale is not None:
             return torch.addcmul(self.bias.view(1, -1, 1, 1), x, self._scale)
         for linear in self._maps[:-1]:
-            x = linear(x, None)
-        return self._maps[-1](x, self.bias)
+            x = linear.jvp(x, None)
+        return self._maps[-1].jvp(x, self.bias)
 
-    def linear(self, x: Tensor) -> Tensor:
-        """Return A x."""
+    def jvp(self, t: Tensor) -> Tensor:
+        """Return A t."""
         if self._scale is not None:
-            return x * self._scale
+            return t * self._scale
         for linear in self._maps:
-            x = linear(x, None)
-        return x
+            t = linear.jvp(t, None)
+        return t
 
-    def transpose(self, y: Tensor) -> Tensor:
-        """Return A^T y."""
+    def vjp(self, c: Tensor, size: Size) -> Tensor:
+        """Return A^T c, of height and width `size`: a strided convolution's output does not tell its input's size."""
         if self._scale is not None:
-            return y * self._scale
-        for linear in reversed(self._maps):
-            y = linear.transpose(y)
-        return y
+            return c * self._scale
+        sizes = [size]
+        for linear in self._maps[:-1]:
+            sizes.append(linear.out_size(sizes[-1]))
+        for linear, each in zip(reversed(self._maps), reversed(sizes), strict=True):
+            c = linear.vjp(c, each)
+        return c
 
 
-class _Depthwise:
-    def __init__(self, layer: nn.Conv2d, scale: Tensor | None) -> None:
-        self.weight = _scaled(layer.weight, scale)
-        self.turned = self.weight.flip(2, 3)
-        self.shape = depthwise.Shape(layer.kernel_size[0], layer.stride[0], layer.dilation[0], 0, 0)
+class _Linear(ABC):
+    """A convolution without its bias, scaled for each output channel."""
 
-    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        self.shape = self.shape._replace(height=x.shape[2], width=x.shape[3])
-        return depthwise.convolve(x, self.weight, self.shape, bias)
+    @abstractmethod
+    def jvp(self, t: Tensor, bias: Tensor | None) -> Tensor:
+        """Return W t, plus `bias` (C,) if given."""
 
-    def transpose(self, y: Tensor) -> Tensor:
-        return depthwise.adjoint(y, self.turned, self.shape)
+    @abstractmethod
+    def vjp(self, c: Tensor, size: Size) -> Tensor:
+        """Return W^T c, of height and width `size`."""
+
+    @abstractmethod
+    def out_size(self, size: Size) -> Size:
+        """Return the height and width of the output for an input of `size`."""
 
 
-class _Dense:
+class _Depthwise(_Linear):
     def __init__(self, layer: nn.Conv2d, scale: Tensor | None) -> None:
         self.layer, self.weight = layer, _scaled(layer.weight, scale)
-        self.size: tuple[int, ...] = ()
+        self.flipped = self.weight.flip(2, 3)
+
+    def jvp(self, t: Tensor, bias: Tensor | None) -> Tensor:
+        return depthwise.convolve(t, self.weight, self._shape((t.shape[2], t.shape[3])), bias)
+
+    def vjp(self, c: Tensor, size: Size) -> Tensor:
+        return depthwise.adjoint(c, self.flipped, self._shape(size))
+
+    def out_size(self, size: Size) -> Size:
+        return _out_size(self.layer, size)
+
+    def _shape(self, size: Size) -> depthwise.Shape:
+        layer = self.layer
+        return depthwise.Shape(layer.kernel_size[0], layer.stride[0], layer.dilation[0], *size)
+
+
+class _Dense(_Linear):
+    def __init__(self, layer: nn.Conv2d, scale: Tensor | None) -> None:
+        self.layer, self.weight = layer, _scaled(layer.weight, scale)
         windows = zip(layer.dilation, layer.kernel_size, strict=True)
         same = layer.padding == tuple(d * (k // 2) for d, k in windows if k % 2)
-        self.turned = None
+        self.flipped = None
         if layer.groups == 1 and layer.stride == (1, 1) and same:
-            self.turned = self.weight.flip(2, 3).transpose(0, 1).contiguous()
+            self.flipped = self.weight.flip(2, 3).transpose(0, 1).contiguous()
 
-    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        layer, self.size = self.layer, tuple(x.shape)
-        return conv2d(x, self.weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
-
-    def transpose(self, y: Tensor) -> Tensor:
+    def jvp(self, t: Tensor, bias: Tensor | None) -> Tensor:
         layer = self.layer
-        if self.turned is not None:
-            return conv2d(y, self.turned, None, 1, layer.padding, layer.dilation)
-        size = (y.shape[0], *self.size[1:])
+        return conv2d(t, self.weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+    def vjp(self, c: Tensor, size: Size) -> Tensor:
+        layer = self.layer
+        if self.flipped is not None:
+            return conv2d(c, self.flipped, None, 1, layer.padding, layer.dilation)
         args = (layer.stride, layer.padding, layer.dilation, layer.groups)
-        return conv2d_input(size, self.weight, y, *args)  # type: ignore[no-any-return, no-untyped-call]
+        return conv2d_input(  # type: ignore[no-any-return, no-untyped-call]
+            (c.shape[0], layer.in_channels, *size), self.weight, c, *args
+        )
+
+    def out_size(self, size: Size) -> Size:
+        return _out_size(self.layer, size)
 
 
-class _Halves:
+class _Halves(_Linear):
+    """The two convolutions of a factorized reduce: on the even pixels, and on the odd ones."""
+
     def __init__(self, layer: FactorizedReduce, scale: Tensor | None) -> None:
         split = layer.conv_1.out_channels
         first, second = (None, None) if scale is None else (scale[:split], scale[split:])
         self.split = split
         self.first, self.second = _scaled(layer.conv_1.weight, first), _scaled(layer.conv_2.weight, second)
-        self.size: tuple[int, ...] = ()
 
-    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        self.size = tuple(x.shape)
-        even, odd = even_and_odd(x)
+    def jvp(self, t: Tensor, bias: Tensor | None) -> Tensor:
+        even, odd = even_and_odd(t)
         low, high = (None, None) if bias is None else (bias[: self.split], bias[self.split :])
         return torch.cat([conv2d(even, self.first, low), conv2d(odd, self.second, high)], dim=1)
 
-    def transpose(self, y: Tensor) -> Tensor:
-        even = conv2d(y[:, : self.split], self.first.transpose(0, 1))
-        odd = conv2d(y[:, self.split :], self.second.transpose(0, 1))
-        x = depthwise.zeros_like_layout(even, self.size[2], self.size[3])
+    def vjp(self, c: Tensor, size: Size) -> Tensor:
+        even = conv2d(c[:, : self.split], self.first.transpose(0, 1))
+        odd = conv2d(c[:, self.split :], self.second.transpose(0, 1))
+        x = depthwise.zeros_like_layout(even, *size)
         x[:, :, ::2, ::2] = even
-        height, width = self.size[2] // 2, self.size[3] // 2
-        x[:, :, 1::2, 1::2] = odd[:, :, :height, :width]
+        x[:, :, 1::2, 1::2] = odd[:, :, : size[0] // 2, : size[1] // 2]
         return x
+
+    def out_size(self, size: Size) -> Size:
+        return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def _out_size(layer: nn.Conv2d, size: Size) -> Size:
+    """Return the height and width of a zero-padded convolution's output."""
+    padding = layer.padding
+    assert not isinstance(padding, str), "the paddings of a chain's layers are numbers"
+    height, width = (
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(size, padding, layer.dilation, layer.kernel_size, layer.stride, strict=True)
+    )
+    return height, width
 
 
 def _scale_and_shift(stage: Stage) -> tuple[Tensor | None, Tensor]:
@@ -129,7 +170,7 @@ def _scale_and_shift(stage: Stage) -> tuple[Tensor | None, Tensor]:
     return scale, shift + norm.bias.detach() if norm.affine else shift
 
 
-def _linear(layer: nn.Conv2d | FactorizedReduce, scale: Tensor | None) -> _Depthwise | _Dense | _Halves:
+def _linear(layer: nn.Conv2d | FactorizedReduce, scale: Tensor | None) -> _Linear:
     if isinstance(layer, FactorizedReduce):
         return _Halves(layer, scale)
     return _Depthwise(layer, scale) if is_depthwise(layer) else _Dense(layer, scale)

@@ -1,15 +1,13 @@
-"""A fixed block linearized at x: forward value, JVP and VJP of a sum of chains whose batch norm is fixed."""
+"""A fixed block with fixed batch norm linearized at x: forward value, JVP and VJP of a sum of chains."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from advrush.models.fused.conv_chain import read_branches
-from advrush.models.linearized.activations import FeatureAt, feature_at
+from advrush.models.linearized.activations import LinearizedFeature, linearize
 from advrush.models.linearized.affine import fold
-from advrush.models.linearized.primitive import Branch
+from advrush.models.linearized.primitive import LinearizedPrimitive
 
 
 class FoldedBlock:
@@ -21,25 +19,28 @@ class FoldedBlock:
         self.branches = [(chain, fold(chain.stages)) for chain in chains]
 
 
-class BlockAt:
-    """A folded block at the last of the states that it may read."""
+class LinearizedBlock:
+    """A folded block linearized at x (N, C, H, W)."""
 
-    def __init__(self, block: FoldedBlock, inputs: Sequence[Tensor]) -> None:
-        features: dict[object, FeatureAt] = {}
+    def __init__(self, block: FoldedBlock, x: Tensor) -> None:
+        features: dict[object, LinearizedFeature] = {}
         self._branches = []
         for chain, stages in block.branches:
             if chain.key not in features:
-                features[chain.key] = feature_at(chain.feature, inputs[-1])
-            self._branches.append(Branch(stages, features[chain.key]))
-        self.output = _sum([branch.value() for branch in self._branches])
+                features[chain.key] = linearize(chain.feature, x)
+            self._branches.append(LinearizedPrimitive(stages, features[chain.key]))
 
-    def tangent(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Return the JVP for the tangents of the states."""
-        return _sum([branch.tangent(branch.feature.tangent(inputs[-1])) for branch in self._branches])
+    def value(self) -> Tensor:
+        """Return the output at x."""
+        return _sum([branch.value() for branch in self._branches])
 
-    def transpose(self, c: Tensor) -> Tensor:
-        """Return the VJP for c, the cotangent of the output: the cotangent of the last state."""
-        return _sum([branch.feature.transpose(branch.transpose(c)[0]) for branch in self._branches])
+    def jvp(self, t: Tensor) -> Tensor:
+        """Return J t for a tangent t of the shape of x."""
+        return _sum([branch.jvp(branch.feature.jvp(t)) for branch in self._branches])
+
+    def vjp(self, c: Tensor) -> Tensor:
+        """Return J^T c for a cotangent c of the shape of the output."""
+        return _sum([branch.feature.vjp(branch.vjp(c)[0]) for branch in self._branches])
 
 
 def _sum(terms: list[Tensor]) -> Tensor:

@@ -1,25 +1,28 @@
-"""A cell with fixed batch norm at a point: its value, and the passes along its edges in both directions."""
+"""A supernet's cell with fixed batch norm linearized at its inputs: forward value, JVP, VJP, gradients of the edges."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from advrush.models.fused.cell import Term, terms_of
 from advrush.models.fused.conv_chain import Chain, read_chain
-from advrush.models.linearized.activations import FeatureAt, feature_at
+from advrush.models.linearized.activations import LinearizedFeature, linearize
 from advrush.models.linearized.affine import Affine, fold
-from advrush.models.linearized.primitive import Branch, dot
+from advrush.models.linearized.primitive import LinearizedPrimitive, dot
 from advrush.models.supernet import Cell
 
 T = TypeVar("T")
+Features = dict[tuple[object, ...], LinearizedFeature]
+EdgeGradients = dict[Term, Tensor]
+"""The derivative (a scalar) with respect to the weight that Eq. 7 gives each primitive of each edge."""
 
 
 class FoldedCell:
-    """The weights of a cell with its batch norms folded in, and its edges' weights (edges, primitives)."""
+    """The weights of a cell with its batch norms folded in, and the softmax weights (edges, primitives) of its kind."""
 
     def __init__(self, cell: Cell, weights: Tensor) -> None:
         self.kind, self.topology = cell.kind, cell.topology
@@ -33,70 +36,90 @@ class FoldedCell:
         ]
 
 
-class CellAt:
-    """A folded cell at its inputs' values."""
+class CellVJP(NamedTuple):
+    """What `LinearizedCell.vjp` returns for a cotangent c of the output f."""
+
+    inputs: list[Tensor]
+    """J^T c: the cotangent of each input."""
+    edge_gradients: EdgeGradients
+    """Those of <c, f>; empty unless they were asked for."""
+    states: list[Tensor]
+    """The cotangent of each state of the cell, as `LinearizedCell.jvp` takes them."""
+
+
+class LinearizedCell:
+    """A folded cell linearized at its inputs (N, C, H, W); no call changes it."""
 
     def __init__(self, cell: FoldedCell, inputs: Sequence[Tensor]) -> None:
         self.cell = cell
-        self._inputs = [Branch(s, feature_at(c.feature, x)) for (c, s), x in zip(cell.inputs, inputs, strict=True)]
-        self._features: list[dict[tuple[object, ...], FeatureAt]] = []
-        self._branches: dict[Term, Branch] = {}
-        self.output = self._evaluate()
-        self.cotangents: list[Tensor] = []
-        """One for each state, of the last `transpose`."""
-
-    def _evaluate(self) -> Tensor:
-        nodes = _Nodes(self.cell, [branch.value() for branch in self._inputs])
-        for state, outgoing in enumerate(self.cell.outgoing):
-            features: dict[tuple[object, ...], FeatureAt] = {}
+        given = zip(cell.inputs, inputs, strict=True)
+        self._inputs = [LinearizedPrimitive(stages, linearize(chain.feature, x)) for (chain, stages), x in given]
+        self._features: list[Features] = []
+        self._terms: dict[Term, LinearizedPrimitive] = {}
+        nodes = _States(cell, [each.value() for each in self._inputs])
+        for state, outgoing in enumerate(cell.outgoing):
+            features: Features = {}
             for term in outgoing:
                 chain = _some(term.chain)
                 if chain.key not in features:
-                    features[chain.key] = feature_at(chain.feature, nodes.values[state])
-                branch = self._branches[term] = Branch(self.cell.stages[term], features[chain.key])
-                nodes.add(term, branch.value())
+                    features[chain.key] = linearize(chain.feature, nodes.values[state])
+                self._terms[term] = LinearizedPrimitive(cell.stages[term], features[chain.key])
+                nodes.add(term, self._terms[term].value())
             self._features.append(features)
-        return nodes.joined()
+        self._value = nodes.joined()
 
-    def tangent(self, inputs: Sequence[Tensor], slopes: dict[Term, Tensor]) -> Tensor:
-        """Push the inputs' tangents through; put <cotangent of the target, tangent of the term> into `slopes`."""
+    def value(self) -> Tensor:
+        """Return the joined output nodes f."""
+        return self._value
+
+    def jvp(self, inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> tuple[Tensor, EdgeGradients]:
+        """Return J t for the tangents t of the inputs, and the edge gradients of <c, J t>.
+
+        `cotangents` are those of the states for c (`vjp(c).states`): a term's gradient is <cotangent of its target,
+        its own tangent>.
+        """
         given = zip(self._inputs, inputs, strict=True)
-        nodes = _Nodes(self.cell, [branch.tangent(branch.feature.tangent(t)) for branch, t in given])
+        tangents = _States(self.cell, [each.jvp(each.feature.jvp(t)) for each, t in given])
+        edge_gradients: EdgeGradients = {}
         for state, outgoing in enumerate(self.cell.outgoing):
-            along = {key: feature.tangent(nodes.values[state]) for key, feature in self._features[state].items()}
+            t = {key: feature.jvp(tangents.values[state]) for key, feature in self._features[state].items()}
             for term in outgoing:
-                y = self._branches[term].tangent(along[_some(term.chain).key])
-                slopes[term] = dot(self.cotangents[term.target], y)
-                nodes.add(term, y)
-        return nodes.joined()
+                y = self._terms[term].jvp(t[_some(term.chain).key])
+                edge_gradients[term] = dot(cotangents[term.target], y)
+                tangents.add(term, y)
+        return tangents.joined(), edge_gradients
 
-    def transpose(self, c: Tensor, slopes: dict[Term, Tensor] | None = None) -> list[Tensor]:
-        """Pull the output's cotangent back to the inputs; put <cotangent of the target, term> into `slopes`."""
-        states = len(self.cell.outgoing)
+    def vjp(self, c: Tensor, *, edges: bool = True) -> CellVJP:
+        """Return J^T c for a cotangent c of the output f and, with `edges`, the edge gradients of <c, f>."""
         outputs = self.cell.topology.outputs
         parts = dict(zip(outputs, c.chunk(len(outputs), dim=1), strict=True))
-        cotangents: list[Tensor] = [c] * states
-        totals: list[Tensor | None] = [None] * states
-        for state in reversed(range(states)):
-            back = self._gather(state, cotangents, totals, slopes)
+        states = [c] * len(self.cell.outgoing)
+        totals: list[Tensor | None] = [None] * len(states)
+        edge_gradients: EdgeGradients = {}
+        for state in reversed(range(len(states))):
+            back, found = self._backward(state, states, totals)
+            edge_gradients.update(found)
             if state in parts:
                 part = parts[state].contiguous(memory_format=torch.channels_last)
                 back = part if back is None else back + part
-            cotangents[state] = _some(back)
-            totals[state] = None if slopes is None else _some(back).sum(dim=(0, 2, 3))
-        self.cotangents = cotangents
-        given = zip(self._inputs, cotangents, strict=False)
-        return [branch.feature.transpose(branch.transpose(c)[0]) for branch, c in given]
+            states[state] = _some(back)
+            totals[state] = _some(back).sum(dim=(0, 2, 3)) if edges else None
+        given = zip(self._inputs, states, strict=False)
+        return CellVJP([each.feature.vjp(each.vjp(state)[0]) for each, state in given], edge_gradients, states)
 
-    def _gather(
-        self, state: int, cotangents: list[Tensor], totals: list[Tensor | None], slopes: dict[Term, Tensor] | None
-    ) -> Tensor | None:
-        """Return the sum of what the terms that leave `state` pull back to it."""
+    def _backward(
+        self, state: int, cotangents: Sequence[Tensor], totals: Sequence[Tensor | None]
+    ) -> tuple[Tensor | None, EdgeGradients]:
+        """Return the sum of the VJPs of the terms that leave `state`, and these terms' gradients.
+
+        `totals` are the sums of the later states' cotangents over all pixels, None where no gradients are wanted.
+        """
         sums: dict[tuple[object, ...], Tensor] = {}
+        edge_gradients: EdgeGradients = {}
         for term in self.cell.outgoing[state]:
-            q, slope = self._branches[term].transpose(cotangents[term.target], totals[term.target])
-            if slopes is not None and slope is not None:
-                slopes[term] = slope
+            q, gradient = self._terms[term].vjp(cotangents[term.target], totals[term.target])
+            if gradient is not None:
+                edge_gradients[term] = gradient
             key, weight = _some(term.chain).key, self.cell.weight[term]
             if key in sums:
                 sums[key].addcmul_(q, weight)
@@ -104,13 +127,13 @@ class CellAt:
                 sums[key] = q * weight
         total: Tensor | None = None
         for key, c in sums.items():
-            part = self._features[state][key].transpose(c)
+            part = self._features[state][key].vjp(c)
             total = part if total is None else total.add_(part)
-        return total
+        return total, edge_gradients
 
 
-class _Nodes:
-    """The states of a cell, or their tangents, as they fill up."""
+class _States:
+    """The states of a cell, or their tangents, summed up term by term."""
 
     def __init__(self, cell: FoldedCell, inputs: list[Tensor]) -> None:
         self.cell = cell
@@ -125,7 +148,7 @@ class _Nodes:
             self.values[term.target] = y * weight
 
     def joined(self) -> Tensor:
-        """Return the output nodes side by side."""
+        """Return the output nodes concatenated."""
         return torch.cat([self.values[i] for i in self.cell.topology.outputs], dim=1)
 
 

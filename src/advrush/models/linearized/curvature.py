@@ -1,25 +1,27 @@
-"""The gradient of L_lambda with respect to alpha from four linear passes at each of its two points.
+"""The gradient of L_lambda with respect to alpha, without double backward: four linear passes at each of two points.
 
 With u = (g(x + h z) - g(x)) / ||.|| / N held fixed, dL_lambda/dalpha is the derivative of
-<u, g(x + h z)> - <u, g(x)>, and g = J^T r with r = softmax(f) - onehot(y). Between its kinks f is linear in x
-and in the weight of every single edge, so that for t = +u or -u
+<u, g(x + h z)> - <u, g(x)>, and g = J^T r with r = softmax(f) - onehot(y). While no ReLU or max pool changes its mask,
+f is linear in x and in the weight of every single edge, so that for t = +u or -u
 
     d<t, g> = <r, dJ t> + <s, df>,    s = (diag(p) - p p^T) J t.
 
-The first term pairs the cotangents of r, known from computing g, with the tangents of t; the second is one more
-backward pass, of s. There is no double backward, and nothing but cell states and masks is kept.
+The first term is the edge gradient of a JVP: it pairs the cotangents of r, known from computing g, with the tangents
+of t. The second is the edge gradient of a VJP of s. Nothing but cell states and activation masks is kept.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from advrush.models.fused.cell import Term, terms_of
+from advrush.models.fused.cell import terms_of
 from advrush.models.fused.conv_chain import is_linear_given_statistics, read_branches, read_chain
-from advrush.models.linearized.cell import CellAt
-from advrush.models.linearized.supernet import FoldedSupernet, SupernetAt
+from advrush.models.linearized.cell import EdgeGradients, LinearizedCell
+from advrush.models.linearized.supernet import FoldedSupernet, LinearizedSupernet
 from advrush.models.supernet import Cell, Supernet
 
 
@@ -37,14 +39,14 @@ def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -
         x = x.detach().contiguous(memory_format=torch.channels_last)
         net = FoldedSupernet(supernet)
         targets = one_hot(y, net.bias.numel()).to(x.dtype)
-        here, g, p = _input_gradient(net, x, targets)
-        there, g_h, p_h = _input_gradient(net, x + h * _direction(g), targets)
+        here, g = _linearized(net, x, targets)
+        there, g_h = _linearized(net, x + h * _direction(g), targets)
         difference = g_h - g
         norms = difference.flatten(1).norm(dim=1)
         u = difference / torch.where(norms == 0, 1.0, norms).view(-1, 1, 1, 1) / len(x)
         by_weight = {kind: torch.zeros(s, dtype=x.dtype, device=x.device) for kind, s in net.shapes.items()}
-        for point, probabilities, t in ((there, p_h, u), (here, p, -u)):
-            _add_slopes(by_weight, point, probabilities, t)
+        for point, t in ((there, u), (here, -u)):
+            _add_gradients(by_weight, point, t)
     return norms.mean(), _to_alpha(supernet, by_weight)
 
 
@@ -59,13 +61,20 @@ def is_supported(supernet: Supernet) -> bool:
     return all(chain is not None and is_linear_given_statistics(chain) for chain in chains)
 
 
-def _input_gradient(net: FoldedSupernet, x: Tensor, targets: Tensor) -> tuple[SupernetAt, Tensor, Tensor]:
-    """Return the supernet at x, each example's gradient of the cross-entropy, and the probabilities."""
-    point = SupernetAt(net, x)
+class _Point(NamedTuple):
+    """The supernet linearized at a point, the softmax p (N, K) there, and the states' cotangents for r."""
+
+    net: LinearizedSupernet
+    p: Tensor
+    cotangents: list[list[Tensor]]
+
+
+def _linearized(net: FoldedSupernet, x: Tensor, targets: Tensor) -> tuple[_Point, Tensor]:
+    """Return the supernet at x, and the gradient (N, C, H, W) of each example's cross-entropy."""
+    point = LinearizedSupernet(net, x)
     p = point.logits.softmax(dim=1)
-    g, _ = point.cotangent(p - targets)
-    assert g is not None
-    return point, g, p
+    g, cotangents = point.vjp(p - targets)
+    return _Point(point, p, cotangents), g
 
 
 def _direction(g: Tensor) -> Tensor:
@@ -75,21 +84,21 @@ def _direction(g: Tensor) -> Tensor:
     return sign / lengths.view(-1, 1, 1, 1)
 
 
-def _add_slopes(by_weight: dict[str, Tensor], point: SupernetAt, p: Tensor, t: Tensor) -> None:
+def _add_gradients(by_weight: dict[str, Tensor], point: _Point, t: Tensor) -> None:
     """Add d<t, g>/dw for the weight w of every edge and primitive."""
-    jt, first = point.tangent(t)
+    net, p, cotangents = point
+    jt, of_jvp = net.jvp(t, cotangents)
     s = p * (jt - (p * jt).sum(dim=1, keepdim=True))
-    _, second = point.cotangent(s, to_input=False)
-    for cell, *both in zip(point.cells, first, second, strict=True):
-        if isinstance(cell, CellAt):
-            for slopes in both:
-                _scatter(by_weight[cell.cell.kind], slopes)
+    for cell, *both in zip(net.cells, of_jvp, net.edge_gradients(s), strict=True):
+        if isinstance(cell, LinearizedCell):
+            for gradients in both:
+                _scatter(by_weight[cell.cell.kind], gradients)
 
 
-def _scatter(matrix: Tensor, slopes: dict[Term, Tensor]) -> None:
-    rows = torch.tensor([term.row for term in slopes], device=matrix.device)
-    columns = torch.tensor([term.column for term in slopes], device=matrix.device)
-    matrix.index_put_((rows, columns), torch.stack(list(slopes.values())), accumulate=True)
+def _scatter(matrix: Tensor, gradients: EdgeGradients) -> None:
+    rows = torch.tensor([term.row for term in gradients], device=matrix.device)
+    columns = torch.tensor([term.column for term in gradients], device=matrix.device)
+    matrix.index_put_((rows, columns), torch.stack(list(gradients.values())), accumulate=True)
 
 
 def _to_alpha(supernet: Supernet, by_weight: dict[str, Tensor]) -> dict[str, Tensor]:

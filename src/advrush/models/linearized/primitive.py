@@ -1,4 +1,4 @@
-"""A chain at a point: value, tangent and cotangent of one primitive whose batch norm is fixed."""
+"""One primitive with fixed batch norm linearized at x: forward value, JVP and VJP."""
 
 from __future__ import annotations
 
@@ -7,44 +7,51 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from advrush.models.linearized.activations import FeatureAt, ReluAt
+from advrush.models.linearized.activations import LinearizedFeature, LinearizedReLU
 from advrush.models.linearized.affine import Affine
 
 
-class Branch:
-    """The affine maps `stages` with a ReLU between each two, at the value of `feature`."""
+class LinearizedPrimitive:
+    """The affine maps `stages` with a ReLU between each two, applied to the value of `feature`."""
 
-    def __init__(self, stages: Sequence[Affine], feature: FeatureAt) -> None:
+    def __init__(self, stages: Sequence[Affine], feature: LinearizedFeature) -> None:
         self.stages, self.feature = stages, feature
-        self._kinks: list[ReluAt] = []
+        self._masks: list[LinearizedReLU] = []
+        y = feature.value
+        for stage in stages[:-1]:
+            self._masks.append(LinearizedReLU(stage(y), inplace=True))
+            y = self._masks[-1].value
 
     def value(self) -> Tensor:
-        """Return the value and remember which units are on."""
-        y = self.feature.value
-        for stage in self.stages[:-1]:
-            kink = ReluAt(stage(y), inplace=True)
-            self._kinks.append(kink)
-            y = kink.value
+        """Return the output; the last stage is computed here, its result is not kept."""
+        y = self._input(-1)
         return self.stages[-1](y) if self.stages else y
 
-    def tangent(self, t: Tensor) -> Tensor:
-        """Return the derivative applied to the feature's tangent t."""
-        for stage, kink in zip(self.stages, self._kinks, strict=False):
-            t = kink.tangent(stage.linear(t))
-        return self.stages[-1].linear(t) if self.stages else t
+    def jvp(self, t: Tensor) -> Tensor:
+        """Return J t for a tangent t of the feature."""
+        for stage, mask in zip(self.stages, self._masks, strict=False):
+            t = mask.jvp(stage.jvp(t))
+        return self.stages[-1].jvp(t) if self.stages else t
 
-    def transpose(self, c: Tensor, total: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return the cotangent of the feature and, if c's sum over all pixels (C,) is given, <c, value>."""
+    def vjp(self, c: Tensor, total: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return J^T c, the cotangent of the feature, and, if c's sum over all pixels (C,) is given, <c, value>.
+
+        The inner product is <A^T c, x> + <c, b> with the last stage A x + b: its output need not be kept for it.
+        """
         if not self.stages:
             return c, None if total is None else dot(c, self.feature.value)
-        q = self.stages[-1].transpose(c)
-        slope = None
-        if total is not None:
-            x = self._kinks[-1].value if self._kinks else self.feature.value
-            slope = dot(q, x) + torch.dot(total, self.stages[-1].bias)
-        for stage, kink in zip(reversed(self.stages[:-1]), reversed(self._kinks), strict=True):
-            q = stage.transpose(kink.transpose(q))
-        return q, slope
+        x = self._input(-1)
+        q = self.stages[-1].vjp(c, (x.shape[2], x.shape[3]))
+        product = None if total is None else dot(q, x) + torch.dot(total, self.stages[-1].bias)
+        for i in reversed(range(len(self._masks))):
+            x = self._input(i)
+            q = self.stages[i].vjp(self._masks[i].vjp(q), (x.shape[2], x.shape[3]))
+        return q, product
+
+    def _input(self, stage: int) -> Tensor:
+        """Return what the stage of this number (-1: the last) reads."""
+        before = stage if stage >= 0 else len(self._masks)
+        return self._masks[before - 1].value if before else self.feature.value
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

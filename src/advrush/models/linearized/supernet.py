@@ -1,18 +1,18 @@
-"""A supernet with fixed batch norm linearized at x: logits, JVP and VJP, and the slopes of the edges."""
+"""A supernet with fixed batch norm linearized at x: logits, JVP and VJP, and the gradients of the edges' weights."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from advrush.models.fused.cell import Term
 from advrush.models.fused.conv_chain import Stage
-from advrush.models.linearized.activations import ReluAt
+from advrush.models.linearized.activations import LinearizedReLU
 from advrush.models.linearized.affine import Affine
-from advrush.models.linearized.block import BlockAt, FoldedBlock
-from advrush.models.linearized.cell import CellAt, FoldedCell
+from advrush.models.linearized.block import FoldedBlock, LinearizedBlock
+from advrush.models.linearized.cell import CellVJP, EdgeGradients, FoldedCell, LinearizedCell
 from advrush.models.supernet import Cell, Supernet
 
 
@@ -33,67 +33,80 @@ class FoldedSupernet:
         self.shapes = {kind: alpha.shape for kind, alpha in supernet.alphas().items()}
 
 
-class SupernetAt:
-    """The folded supernet f at x (N, C, H, W): between the kinks of its ReLUs and max pools it is linear in x.
+class LinearizedSupernet:
+    """The folded supernet f at x (N, C, H, W): while no ReLU or max pool changes its mask it is linear in x.
 
-    `cotangent` and `tangent` are J^T and J, J = df/dx. The slopes, one dict for a cell or block, are derivatives with
-    respect to the weight of each term of Eq. 7; a block has none.
+    J = df/dx. Edge gradients come as one dict for each cell or block; a block's is empty. No call changes the object.
     """
 
     def __init__(self, net: FoldedSupernet, x: Tensor) -> None:
         self.net = net
+        self._size = (x.shape[2], x.shape[3])
         states = [net.stem(x)] * net.inputs
-        self.cells: list[CellAt | BlockAt] = []
+        self.cells: list[LinearizedCell | LinearizedBlock] = []
         for i, folded in enumerate(net.cells):
             read = states[i : i + net.inputs]
-            cell = BlockAt(folded, read) if isinstance(folded, FoldedBlock) else CellAt(folded, read)
+            cell: LinearizedCell | LinearizedBlock = (
+                LinearizedBlock(folded, read[-1]) if isinstance(folded, FoldedBlock) else LinearizedCell(folded, read)
+            )
             self.cells.append(cell)
-            states.append(cell.output)
-        self._last = None if net.last is None else ReluAt(net.last(states[-1]))
+            states.append(cell.value())
+        self._last = None if net.last is None else LinearizedReLU(net.last(states[-1]))
         features = states[-1] if self._last is None else self._last.value
-        self.pixels = features.shape[2:]
+        self._pixels = (features.shape[2], features.shape[3])
         self.logits = torch.addmm(net.bias, features.mean(dim=(2, 3)), net.head.t())
 
-    def tangent(self, t: Tensor) -> tuple[Tensor, list[dict[Term, Tensor]]]:
-        """Return J t and the slopes of <c, J t>, where c is the cotangent that was pulled back last."""
-        states = [self.net.stem.linear(t)] * self.net.inputs
-        slopes: list[dict[Term, Tensor]] = []
+    def jvp(self, t: Tensor, cotangents: Sequence[Sequence[Tensor]]) -> tuple[Tensor, list[EdgeGradients]]:
+        """Return J t and the edge gradients of <c, J t>; `cotangents` are those of the cells' states for c (`vjp`)."""
+        states = [self.net.stem.jvp(t)] * self.net.inputs
+        edge_gradients: list[EdgeGradients] = []
         for i, cell in enumerate(self.cells):
-            slopes.append({})
             read = states[i : i + self.net.inputs]
-            states.append(cell.tangent(read) if isinstance(cell, BlockAt) else cell.tangent(read, slopes[-1]))
+            output, found = (
+                (cell.jvp(read[-1]), {}) if isinstance(cell, LinearizedBlock) else cell.jvp(read, cotangents[i])
+            )
+            states.append(output)
+            edge_gradients.append(found)
         features = states[-1]
         if self.net.last is not None and self._last is not None:
-            features = self._last.tangent(self.net.last.linear(features))
-        return features.mean(dim=(2, 3)) @ self.net.head.t(), slopes
+            features = self._last.jvp(self.net.last.jvp(features))
+        return features.mean(dim=(2, 3)) @ self.net.head.t(), edge_gradients
 
-    def cotangent(self, c: Tensor, *, to_input: bool = True) -> tuple[Tensor | None, list[dict[Term, Tensor]]]:
-        """Return J^T c for c (N, K), or without `to_input` the slopes of <c, f>."""
-        count = self.net.inputs
-        states: list[Tensor | None] = [None] * (len(self.cells) + count)
-        states[-1] = self._into_last(c)
-        slopes: list[dict[Term, Tensor]] = [{} for _ in self.cells]
+    def vjp(self, c: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
+        """Return J^T c for c (N, K), and the cotangents of the states of each cell, as `jvp` takes them."""
+        cotangents: list[list[Tensor]] = [[] for _ in self.cells]
+        states = self._into_last(c)
         for i in reversed(range(len(self.cells))):
-            out, cell = states[i + count], self.cells[i]
-            assert out is not None, "every cell is read by a later one"
-            if isinstance(cell, BlockAt):
-                backs, first = [cell.transpose(out)], count - 1
-            else:
-                backs, first = cell.transpose(out, None if to_input else slopes[i]), 0
-            for j, back in enumerate(backs, i + first):
-                known = states[j]
-                states[j] = back if known is None else known + back
-            states[i + count] = None
-        if not to_input:
-            return None, slopes
-        total = torch.stack([s for s in states[:count] if s is not None]).sum(0)
-        return self.net.stem.transpose(total), slopes
+            found = self._backward(i, states, edges=False)
+            cotangents[i] = found.states
+        total = torch.stack([s for s in states[: self.net.inputs] if s is not None]).sum(0)
+        return self.net.stem.vjp(total, self._size), cotangents
 
-    def _into_last(self, c: Tensor) -> Tensor:
-        """Return the cotangent of the last state for c (N, K), the cotangent of the logits."""
-        height, width = self.pixels
+    def edge_gradients(self, c: Tensor) -> list[EdgeGradients]:
+        """Return the edge gradients of <c, f> for c (N, K)."""
+        states = self._into_last(c)
+        backward = [self._backward(i, states, edges=True).edge_gradients for i in reversed(range(len(self.cells)))]
+        return backward[::-1]
+
+    def _backward(self, i: int, states: list[Tensor | None], *, edges: bool) -> CellVJP:
+        """Pull the cotangent of cell i's output back to what it reads, in `states`; return the cell's VJP."""
+        out, cell = states[i + self.net.inputs], self.cells[i]
+        assert out is not None, "every cell is read by a later one"
+        if isinstance(cell, LinearizedBlock):
+            found, first = CellVJP([cell.vjp(out)], {}, []), self.net.inputs - 1
+        else:
+            found, first = cell.vjp(out, edges=edges), 0
+        for j, back in enumerate(found.inputs, i + first):
+            known = states[j]
+            states[j] = back if known is None else known + back
+        states[i + self.net.inputs] = None
+        return found
+
+    def _into_last(self, c: Tensor) -> list[Tensor | None]:
+        """Return the cotangents of the states for c (N, K), the cotangent of the logits: that of the last alone."""
+        height, width = self._pixels
         spread = ((c @ self.net.head) / (height * width))[:, :, None, None].expand(-1, -1, height, width)
         last = spread.contiguous(memory_format=torch.channels_last)
-        if self.net.last is None or self._last is None:
-            return last
-        return self.net.last.transpose(self._last.transpose(last))
+        if self.net.last is not None and self._last is not None:
+            last = self.net.last.vjp(self._last.vjp(last), self._pixels)
+        return [*[None] * (len(self.cells) + self.net.inputs - 1), last]
