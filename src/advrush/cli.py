@@ -5,16 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-
-from rich.console import Console
-from rich.markup import escape
 
 from advrush.config import did_you_mean
 from advrush.errors import AdvrushError
-
-Verb = Callable[[list[str]], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,31 +24,42 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
         return 0
     except AdvrushError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
-            f"[bold red]error:[/] {escape(str(error))}"
-        )
+        _complain("error:", str(error))
         return 2
     except KeyboardInterrupt:
-        Console(stderr=True, emoji=False).print(
-            "\ninterrupted: nothing that was finished is lost; the same command goes on from there", soft_wrap=True
-        )
+        _complain("\ninterrupted:", "nothing that was finished is lost; the same command goes on from there")
         return 130
 
 
+def _complain(subject: str, text: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
+        Text.assemble((subject, "bold red"), " ", text)
+    )
+
+
 def _run(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        _help()
+    if not arguments or arguments in (["-h"], ["--help"], ["help"]):
+        sys.stdout.write(overview())
         return 0
     if arguments[0] in ("-V", "--version"):
-        Console(highlight=False, emoji=False).print(f"advrush {version('advrush')}")
+        sys.stdout.write(f"advrush {version('advrush')}\n")
         return 0
-    from advrush.commands import VERBS
+    from advrush.commands import VERBS, command
+    from advrush.commands.help import help_text, wanted
 
     name, rest = arguments[0], arguments[1:]
+    if name == "help":
+        name, rest = rest[0], ["--help", *rest[1:]]
     if name not in VERBS:
         hint = did_you_mean(name, VERBS) or f"; known: {', '.join(VERBS)}"
         raise AdvrushError(f"unknown command '{name}'{hint}")
-    VERBS[name](rest)
+    if wanted(name, rest):
+        sys.stdout.write(help_text(name, rest))
+        return 0
+    command(name)(rest)
     return 0
 
 
@@ -68,24 +74,28 @@ SUMMARIES = {
     "export": "write a network for other programs: advrush export RUN --out model.onnx",
     "report": "write one report.html of finished runs: advrush report RUN [RUN ...]",
     "show": "show a genotype or a run, compare two, draw: advrush show NAME|FILE|RUN [--out cells.pdf]",
-    "runs": "list the runs: advrush runs [DIRECTORY]",
+    "runs": "list the runs, the newest first: advrush runs [FOLDER]",
+    "recipes": "list the recipes or print one: advrush recipes [NAME]",
+    "list": "list known names: advrush list architectures|attacks|data|spaces",
+    "completion": "complete commands and options in a shell: advrush completion bash|zsh|fish",
 }
 """What each command does, in one line."""
 
 
-def _help() -> None:
-    from rich.table import Table
-
-    console = Console(highlight=False, emoji=False)
-    console.print("\n[bold]advrush[/]: search, train, attack and analyze adversarially robust architectures\n")
-    table = Table(box=None, padding=(0, 2), show_header=False)
-    for name, summary in SUMMARIES.items():
-        table.add_row(f"[bold]{name}[/]", escape(summary))
-    console.print(table)
-    console.print(
-        "\nRecipes are [bold]paper[/], [bold]small[/], [bold]smoke[/] and others, or a TOML file of your own."
+def overview() -> str:
+    """Return the help of `advrush` alone."""
+    width = max(map(len, SUMMARIES))
+    return "\n".join(
+        (
+            "advrush: search, train, attack and analyze adversarially robust architectures",
+            "",
+            *(f"  {name:<{width}}  {summary}" for name, summary in SUMMARIES.items()),
+            "",
+            "Recipes are paper, small, smoke and others (`advrush recipes`), or a TOML file of your own.",
+            "Every field of a recipe is an option: `advrush search small --help` explains them.",
+            "",
+        )
     )
-    console.print("Every field of a recipe is an option: [bold]advrush search small --help[/] explains them.\n")
 
 
 if __name__ == "__main__":

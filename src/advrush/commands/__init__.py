@@ -1,26 +1,34 @@
 """The commands, by name; each module turns arguments into one call of the library."""
 
-from advrush.commands.analyze import analyze
-from advrush.commands.demo import demo
-from advrush.commands.evaluate import evaluate
-from advrush.commands.exchange import export_network, import_checkpoint
-from advrush.commands.inspect import report, runs, show
-from advrush.commands.search import search
-from advrush.commands.train import train
-from advrush.commands.transfer import transfer
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
 
 VERBS = {
-    "demo": demo,
-    "search": search,
-    "train": train,
-    "evaluate": evaluate,
-    "transfer": transfer,
-    "analyze": analyze,
-    "import": import_checkpoint,
-    "export": export_network,
-    "report": report,
-    "show": show,
-    "runs": runs,
+    "demo": "demo.demo",
+    "search": "search.search",
+    "train": "train.train",
+    "evaluate": "evaluate.evaluate",
+    "transfer": "transfer.transfer",
+    "analyze": "analyze.analyze",
+    "import": "exchange.import_checkpoint",
+    "export": "exchange.export_network",
+    "report": "inspect.report",
+    "show": "inspect.show",
+    "runs": "inspect.runs",
+    "recipes": "lists.list_recipes",
+    "list": "lists.list_names",
+    "completion": "completion.completion",
 }
+"""Where each command's function is: its module is imported when the command is run, not before."""
 
-__all__ = ["VERBS"]
+
+def command(name: str) -> Callable[[list[str]], None]:
+    """Return the function of a command, which takes the words behind its name. Raises KeyError for an unknown one."""
+    module, _, function = VERBS[name].partition(".")
+    found: Callable[[list[str]], None] = getattr(import_module(f"advrush.commands.{module}"), function)
+    return found
+
+
+__all__ = ["VERBS", "command"]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from advrush import config as configs
 from advrush import parallel, report
+from advrush.commands.addresses import run_of
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
+from advrush.commands.output import print_json, printed_config, runs_as_json
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig
@@ -26,8 +28,9 @@ class EvaluateLaunch(Launch):
 
 def evaluate(arguments: list[str]) -> None:
     """Attack networks; print their accuracies and where the report is."""
-    targets, rest = take_positionals(arguments)
-    if not targets and not {"-h", "--help"} & set(rest):
+    targets, rest = take_positionals(arguments, "evaluate")
+    targets = [run_of(target) for target in targets]
+    if not targets:
         raise ConfigError("evaluate: name a training run, a weights file or python:MODULE:FACTORY")
     rest, recipe = _take_recipe(rest)
     default = read_recipe("evaluate", EvaluateConfig, recipe) if recipe else EvaluateConfig()
@@ -36,16 +39,21 @@ def evaluate(arguments: list[str]) -> None:
     usage = "advrush evaluate RUN|FILE|python:MODULE:FACTORY"
     config, launch = parse(usage, default, EvaluateLaunch(), rest, "Attack a network.")
     config = replace(config, attacks=tuple(name for word in config.attacks for name in word.split(",") if name))
+    if printed_config(config, launch):
+        return
     runs = [
         evaluate_stage(
             target, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device,
-            display=not launch.quiet,
+            display=launch.shows,
         )
         for target in targets
     ]  # fmt: skip
     if not parallel.is_main():
         return
     page = report.write_report(runs[0].path / "report.html", title="Evaluation", runs=[run.path for run in runs])
+    if launch.json:
+        print_json(runs_as_json(runs, page))
+        return
     console = plain_console()
     for run in runs:
         if run.found or launch.quiet:

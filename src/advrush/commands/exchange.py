@@ -8,7 +8,9 @@ from pathlib import Path
 import tyro
 from torch import nn
 
+from advrush.commands.addresses import run_of
 from advrush.commands.options import take_positionals
+from advrush.commands.output import print_json
 from advrush.commands.train import architecture
 from advrush.config import did_you_mean
 from advrush.data import KNOWN
@@ -32,12 +34,14 @@ class ImportOptions:
     """Side of the images it takes, in pixels."""
     normalize: str | None = None
     """Data set whose mean and std normalized its inputs; they become the first layer, so that it takes pixels."""
+    json: bool = False
+    """Print what was written as JSON on standard output."""
 
 
 def import_checkpoint(arguments: list[str]) -> None:
     """Read a checkpoint in the layout of the published DARTS and AdvRush code."""
-    words, rest = take_positionals(arguments)
-    if len(words) != 1 and not {"-h", "--help"} & set(rest):
+    words, rest = take_positionals(arguments, "import")
+    if len(words) != 1:
         raise ConfigError("import: expected one checkpoint, as in `advrush import model_best.pth.tar --arch ADVRUSH`")
     description = import_checkpoint.__doc__
     options = tyro.cli(ImportOptions, prog="advrush import FILE", description=description, args=rest)
@@ -58,6 +62,9 @@ def import_checkpoint(arguments: list[str]) -> None:
         metadata=blueprint.to_metadata(),
     )  # fmt: skip
     count = sum(parameter.numel() for parameter in whole.parameters())
+    if options.json:
+        print_json({"out": str(options.out), "parameters": count, "classes": sizes.num_classes})
+        return
     plain_console().print(f"{count:,} parameters, {sizes.num_classes} classes\n{options.out}")
 
 
@@ -75,20 +82,26 @@ class ExportOptions:
 
     out: Path = Path("model.onnx")
     """A file ending in .onnx, .pt2 (torch.export) or .safetensors."""
+    json: bool = False
+    """Print what was written as JSON on standard output."""
 
 
 def export_network(arguments: list[str]) -> None:
     """Write a trained network for other programs, checked against the network itself."""
-    words, rest = take_positionals(arguments)
-    if len(words) != 1 and not {"-h", "--help"} & set(rest):
+    words, rest = take_positionals(arguments, "export")
+    if len(words) != 1:
         raise ConfigError(
             "export: expected one training run or weights file, as in `advrush export RUN --out model.onnx`"
         )
     options = tyro.cli(ExportOptions, prog="advrush export RUN", description=export_network.__doc__, args=rest)
-    model, blueprint = load(words[0]), read_blueprint(words[0])
+    run = run_of(words[0])
+    model, blueprint = load(run), read_blueprint(run)
     difference = export(
         model, options.out, image_size=blueprint.image_size, in_channels=blueprint.in_channels,
         metadata=blueprint.to_metadata(),
     )  # fmt: skip
+    if options.json:
+        print_json({"out": str(options.out), "largest_difference": difference})
+        return
     console = plain_console()
     console.print(f"{options.out}\nlargest difference of the logits on random pixels: {difference:.2g}")

@@ -2,54 +2,96 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import tyro
+
 from advrush import report as reports
+from advrush.commands.addresses import run_of
 from advrush.commands.options import take_positionals
+from advrush.commands.output import print_json
 from advrush.errors import ConfigError
 from advrush.progress import plain_console
 from advrush.run import Run
 
 
+@dataclass(frozen=True)
+class ShowOptions:
+    """What is done with a genotype."""
+
+    out: Path | None = None
+    """Draw the cells into this file: .svg, .pdf, .dot or .mmd."""
+    json: bool = False
+    """Print genotypes and results as JSON on standard output."""
+
+
 def show(arguments: list[str]) -> None:
     """Print a genotype by name, text or file, or a run; compare two; or draw them into a file."""
-    words, rest = take_positionals(arguments)
-    out = Path(rest[1]) if rest[:1] == ["--out"] and len(rest) == 2 else None
-    if not 1 <= len(words) <= 2 or (rest and out is None):
+    words, rest = take_positionals(arguments, "show")
+    options = tyro.cli(ShowOptions, prog="advrush show", args=rest)
+    if not 1 <= len(words) <= 2:
         raise ConfigError(
             "show: expected one genotype (a name such as ADVRUSH, a file, its text) or one run directory, or two to "
             "compare, and perhaps `--out FILE` with a file ending in .svg, .pdf, .dot or .mmd"
         )
-    console = plain_console() if out else plain_console(wrap=True)
-    if out is not None:
-        console.print(f"{reports.save_cells(reports.architectures_of(words), out)}")
+    words = [run_of(word) for word in words]
+    if options.out is not None:
+        drawn = reports.save_cells(reports.architectures_of(words), options.out)
+        print_json({"drawn": str(drawn)}) if options.json else plain_console().print(f"{drawn}")
+    elif options.json:
+        print_json({word: reports.facts(word) for word in words})
     elif len(words) == 2:
-        reports.compare(words, console)
+        reports.compare(words, plain_console(wrap=True))
     else:
-        reports.show(words[0], console)
+        reports.show(words[0], plain_console(wrap=True))
+
+
+@dataclass(frozen=True)
+class RunsOptions:
+    """How the list of runs is printed."""
+
+    json: bool = False
+    """Print JSON on standard output."""
 
 
 def runs(arguments: list[str]) -> None:
-    """List the runs of a directory (`runs` unless given)."""
-    words, rest = take_positionals(arguments)
-    if len(words) > 1 or rest:
-        raise ConfigError("runs: expected at most one directory of runs")
-    reports.list_runs(Path(words[0] if words else "runs"), plain_console(wrap=True))
+    """List the runs of a directory (`runs` unless given), the newest first."""
+    words, rest = take_positionals(arguments, "runs")
+    options = tyro.cli(RunsOptions, prog="advrush runs", args=rest)
+    if len(words) > 1:
+        raise ConfigError(f"runs: got {' '.join(words)}; expected at most one directory of runs")
+    folder = Path(words[0] if words else "runs")
+    if options.json:
+        print_json(reports.runs_facts(folder))
+    else:
+        reports.list_runs(folder, plain_console(wrap=True))
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Where the page goes."""
+
+    out: Path = Path("report.html")
+    """The file that is written."""
+    json: bool = False
+    """Print the file's name as JSON on standard output."""
 
 
 def report(arguments: list[str]) -> None:
     """Write one page of several runs, or of a folder of runs."""
-    words, rest = take_positionals(arguments)
-    out = Path("report.html")
-    if rest[:1] == ["--out"] and len(rest) == 2:
-        out, rest = Path(rest[1]), []
-    if not words or rest:
+    words, rest = take_positionals(arguments, "report")
+    options = tyro.cli(ReportOptions, prog="advrush report", args=rest)
+    if not words:
         raise ConfigError(
             "report: expected run directories or a folder of runs, and perhaps `--out FILE`: `advrush report runs`"
         )
-    paths = [path for word in words for path in _runs_in(Path(word))]
-    page = reports.write_report(out, title="advrush", runs=paths)
-    plain_console().print(f"report  {page}")
+    paths = [path for word in words for path in _runs_in(Path(run_of(word)))]
+    page = reports.write_report(options.out, title="advrush", runs=paths)
+    if options.json:
+        print_json({"runs": [str(path) for path in paths], "report": str(page)})
+    else:
+        plain_console().print(f"report  {page}")
 
 
 def _runs_in(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Annotated, Any, TypeVar, cast
 import tyro
 
 from advrush import config as configs
+from advrush.commands.fields import Field
+from advrush.commands.help import HELP
 from advrush.errors import ConfigError
 
 T = TypeVar("T")
@@ -29,6 +32,15 @@ class Launch:
     """auto, cpu, cuda or cuda:N."""
     quiet: bool = False
     """Print results only."""
+    json: bool = False
+    """Print the results as JSON, and nothing else, on standard output."""
+    print_config: bool = False
+    """Print the configuration as TOML, a recipe that repeats the run, and stop."""
+
+    @property
+    def shows(self) -> bool:
+        """Return whether progress is shown."""
+        return not (self.quiet or self.json)
 
 
 def recipes(stage: str) -> dict[str, Path]:
@@ -50,10 +62,46 @@ def read_recipe(stage: str, cls: type[T], name: str) -> T:
     raise ConfigError(f"unknown {stage} recipe '{name}'{hint}; known: {', '.join(known)}, or the path of a TOML file")
 
 
-def take_positionals(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Split leading words from the options that follow."""
-    count = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    return arguments[:count], arguments[count:]
+def take_positionals(arguments: list[str], command: str) -> tuple[list[str], list[str]]:
+    """Split targets from options, which may stand before or behind them.
+
+    An option of several values (`--attacks fgsm pgd20`) takes all words that follow where a target stands before it;
+    else the first, and further ones that are numbers where numbers are meant.
+    """
+    fields = {field.option: field for field in HELP[command].fields()}
+    targets: list[str] = []
+    options: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            targets += words
+            break
+        if not word.startswith("-") or word == "-":
+            targets.append(word)
+            continue
+        options.append(word)
+        field = fields.get(_normal(word))
+        if "=" in word or word in ("-h", "--help") or _is_flag(word, fields):
+            continue
+        options += words[:1] if field or (words and not words[0].startswith("-")) else []
+        words = words[1:] if field or (words and not words[0].startswith("-")) else words
+        while field and field.takes_many and words and _belongs(words[0], field, bool(targets)):
+            options.append(words.pop(0))
+    return targets, options
+
+
+def _is_flag(word: str, fields: Mapping[str, Field]) -> bool:
+    name = _normal(word)
+    head, _, tail = name.removeprefix("--").rpartition(".")
+    plain = f"--{head}.{tail.removeprefix('no-')}" if head else f"--{tail.removeprefix('no-')}"
+    return any(key in fields and fields[key].is_flag for key in (name, plain))
+
+
+def _belongs(word: str, field: Field, behind_targets: bool) -> bool:
+    """Return whether a word is a further value of an option of several."""
+    number = configs.fraction(word).replace(".", "", 1).isdigit()
+    return not word.startswith("-") and (number if "str" not in field.kind else behind_targets)
 
 
 def one_recipe(stage: str, words: list[str], arguments: list[str]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rich.console import Console
 
 from advrush import parallel, report
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
+from advrush.commands.output import print_json, printed_config, runs_as_json
 from advrush.config import check
 from advrush.errors import ConfigError
 from advrush.progress import plain_console
@@ -27,19 +29,21 @@ class SearchLaunch(Launch):
 
 def search(arguments: list[str]) -> None:
     """Search an architecture, print it and where its report is."""
-    words, rest = take_positionals(arguments)
+    words, rest = take_positionals(arguments, "search")
     default = read_recipe("search", SearchConfig, one_recipe("search", words, rest))
     config, launch = parse("advrush search RECIPE", default, SearchLaunch(), rest, "Search an architecture.")
     check_warmup(config)
+    if printed_config(config, launch):
+        return
     configs = [replace(config, seed=seed) for seed in seeds_of(launch.seeds)] if launch.seeds else [config]
     runs = [
         search_stage(
-            each, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device, display=not launch.quiet
+            each, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device, display=launch.shows
         )
         for each in configs
     ]
     if parallel.is_main():
-        finish(runs, plain_console())
+        finish(runs, plain_console(), launch)
 
 
 def check_warmup(config: SearchConfig) -> None:
@@ -60,9 +64,12 @@ def seeds_of(text: str) -> list[int]:
     raise ConfigError(f"seeds: got {text!r}; expected a range such as 0..3 or a list such as 0,2,5")
 
 
-def finish(runs: list[Run], console: Console) -> None:
+def finish(runs: Sequence[Run], console: Console, launch: Launch) -> None:
     """Write the report of the runs beside the first and print where everything is."""
     page = report.write_report(runs[0].path / "report.html", title="Search", runs=[run.path for run in runs])
+    if launch.json:
+        print_json(runs_as_json(runs, page))
+        return
     for run in runs:
         console.print(report.genotype_text(run.path))
         if run.found:

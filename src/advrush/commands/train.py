@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from advrush import parallel, report
+from advrush.commands.addresses import run_of
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
+from advrush.commands.output import print_json, printed_config, runs_as_json
 from advrush.errors import ConfigError
-from advrush.models.build import is_known
+from advrush.models.build import canonical, is_known
 from advrush.progress import plain_console
 from advrush.searching import derive
 from advrush.space.files import path_of, read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
+
+FIXED_DEPTH = ("resnet18", "densenet121")
+"""Networks without cells, whose depth is theirs."""
 
 
 @dataclass(frozen=True)
@@ -25,27 +32,50 @@ class TrainLaunch(Launch):
 
 def train(arguments: list[str]) -> None:
     """Train a network and print where it is."""
-    words, rest = take_positionals(arguments)
+    words, rest = take_positionals(arguments, "train")
     default = read_recipe("train", TrainConfig, one_recipe("train", words, rest))
     config, launch = parse("advrush train RECIPE", default, TrainLaunch(), rest, "Train a network.")
-    config = replace(config, arch=architecture(config.arch))
+    config = fitted(replace(config, arch=architecture(config.arch)), rest)
+    if printed_config(config, launch):
+        return
     run = train_stage(
         config,
         data_dir=launch.data_dir,
         runs_dir=launch.runs_dir,
         device=launch.device,
-        display=not launch.quiet,
+        display=launch.shows,
         track=launch.track,
     )
     if not parallel.is_main():
         return
     console = plain_console()
     page = report.write_report(run.path / "report.html", title="Training", runs=[run.path])
+    if launch.json:
+        print_json(runs_as_json([run], page))
+        return
     if run.found or launch.quiet:
         console.print(report.outcome(run.path, found=run.found))
     console.print(f"run     {run.path}")
     console.print(f"report  {page}")
     console.print(f"next    advrush evaluate {run.path} --attacks fgsm,pgd20")
+
+
+def fitted(config: TrainConfig, options: Sequence[str]) -> TrainConfig:
+    """Return the configuration without what its recipe says of cells, where the network has none.
+
+    A recipe's depth, auxiliary head and drop path are for networks of cells; the options that were typed are kept, and
+    refused where the network cannot have them.
+    """
+    if canonical_name(config.arch) not in FIXED_DEPTH:
+        return config
+    typed = {option.partition("=")[0].replace("_", "-") for option in options}
+    free: dict[str, Any] = {"layers": None, "auxiliary": 0.0, "drop_path": 0.0}
+    return replace(config, **{n: value for n, value in free.items() if f"--{n.replace('_', '-')}" not in typed})
+
+
+def canonical_name(arch: str) -> str:
+    """Return the name of a known architecture, "" of any other."""
+    return canonical(arch) if is_known(arch) else ""
 
 
 def architecture(text: str) -> str:
@@ -54,6 +84,7 @@ def architecture(text: str) -> str:
     A configuration holds values, not paths: what is found in a file is put in the path's place. A known name is the
     architecture, also where a file or folder is called so, unless the folder is a run.
     """
+    text = run_of(text)
     path = path_of(text)
     if path is None or (is_known(text) and not (path / "config.toml").is_file()):
         return text

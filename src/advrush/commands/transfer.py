@@ -7,8 +7,10 @@ from dataclasses import replace
 from rich.table import Table
 
 from advrush import parallel, report
+from advrush.commands.addresses import run_of
 from advrush.commands.evaluate import data_of, on_other_data
 from advrush.commands.options import Launch, parse, take_positionals
+from advrush.commands.output import print_json, printed_config, runs_as_json
 from advrush.errors import ConfigError
 from advrush.evaluation import TransferConfig
 from advrush.evaluation import transfer as transfer_stage
@@ -17,22 +19,28 @@ from advrush.progress import plain_console
 
 def transfer(arguments: list[str]) -> None:
     """Attack every network with the examples made on every network; print the matrix."""
-    targets, rest = take_positionals(arguments)
-    if len(targets) < 2 and not {"-h", "--help"} & set(rest):
+    targets, rest = take_positionals(arguments, "transfer")
+    targets = [run_of(target) for target in targets]
+    if len(targets) < 2:
         raise ConfigError("transfer: name at least two training runs, weights files or python:MODULE:FACTORY")
     default = TransferConfig()
     if targets and (data := data_of(targets[0])):
         default = replace(default, data=on_other_data(data, rest))
     config, launch = parse("advrush transfer RUN RUN ...", default, Launch(), rest, transfer.__doc__ or "")
+    if printed_config(config, launch):
+        return
     run = transfer_stage(
         targets,
         config,
         data_dir=launch.data_dir,
         runs_dir=launch.runs_dir,
         device=launch.device,
-        display=not launch.quiet,
+        display=launch.shows,
     )
     if not parallel.is_main():
+        return
+    if launch.json:
+        print_json(runs_as_json([run], None))
         return
     result = run.result()
     console = plain_console(wrap=True)

@@ -3,9 +3,10 @@
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.html import write_report
 from advrush.report.records import Record, find_records
+from advrush.report.run_list import list_runs, runs_facts
 from advrush.report.saving import save_cells
 from advrush.report.sections import Section
-from advrush.report.terminal import architectures_of, compare, genotype_text, list_runs, outcome, run_text, show
+from advrush.report.terminal import architectures_of, compare, facts, genotype_text, outcome, run_text, show
 
 __all__ = [
     "Record",
@@ -13,11 +14,13 @@ __all__ = [
     "architectures_of",
     "compare",
     "draw_cell",
+    "facts",
     "find_records",
     "genotype_text",
     "list_runs",
     "outcome",
     "run_text",
+    "runs_facts",
     "save_cells",
     "show",
     "write_report",

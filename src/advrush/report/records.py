@@ -103,10 +103,12 @@ class Record:
 
 
 def find_records(runs_dir: Path | str) -> list[Record]:
-    """Read every run under a folder of runs, by stage, evaluated network and name; damaged ones are left out."""
+    """Read every run under a folder at any depth, by stage, evaluated network and name; damaged ones are left out."""
     order = {"search": 0, "train": 1, "evaluate": 2}
     records = []
-    for config in sorted(Path(runs_dir).glob("*/*/config.toml")):
+    for config in sorted(Path(runs_dir).rglob("config.toml")):
+        if not (config.parent / "environment.json").is_file():  # a file of that name that belongs to no run
+            continue
         try:
             records.append(Record.read(config.parent))
         except AdvrushError:

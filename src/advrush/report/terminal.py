@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +20,7 @@ from advrush.report.drawing.differences import only_in
 from advrush.report.drawing.palette import kind_label, primitive_label, primitive_style, state_label
 from advrush.report.figures import attack_label
 from advrush.report.names import model_names
-from advrush.report.records import Record, find_records
+from advrush.report.records import Record
 from advrush.report.summary import data_set
 from advrush.report.tables import accuracies, duration, format_count, percent
 from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
@@ -40,6 +39,22 @@ def show(target: str, console: Console) -> None:
         console.print(run_text(path))
         return
     console.print(genotype_text(read_genotype(target, path)))
+
+
+def facts(target: str) -> dict[str, Any]:
+    """Return what `show` prints as plain values: a run's state, configuration, result and genotype; or a genotype."""
+    path = path_of(target)
+    if path is None or not path.is_dir():
+        return {"genotype": json.loads(read_genotype(target, path).to_json())}
+    record = Record.read(path)
+    genotype = record.genotype()
+    return {
+        "run": str(record.path),
+        "state": state(record),
+        "config": dict(record.config),
+        "result": record.result,
+        "genotype": None if genotype is None else json.loads(genotype.to_json()),
+    }
 
 
 def compare(targets: Sequence[str], console: Console) -> None:
@@ -123,25 +138,6 @@ def run_text(path: Path | str) -> RenderableType:
     return Group(facts, Text(), genotype_text(genotype)) if genotype else facts
 
 
-def list_runs(runs_dir: Path | str, console: Console) -> None:
-    """Print a table of all runs under a folder."""
-    records = find_records(runs_dir)
-    if not records:
-        console.print(f"no runs in {escape(str(runs_dir))}")
-        return
-    table = Table(**HEAD)
-    for name in ("stage", "name", "digest", "state", "numbers", "time", "changed"):
-        table.add_column(name, no_wrap=name not in ("numbers", "name"), overflow="fold")
-    names = model_names([record for record in records if record.stage == "evaluate"], records)
-    for record in records:
-        facts = "  ".join(f"{key} {value}" for key, value in brief(record).items())
-        about = names[record.path] if record.stage == "evaluate" else record.name
-        table.add_row(
-            record.stage, Text(about), record.digest, state(record), Text(facts), duration(record.seconds), age(record)
-        )  # fmt: skip
-    console.print(table)
-
-
 def state(record: Record) -> str:
     """Return "done", or how many epochs of an unfinished run are there."""
     if record.result is not None:
@@ -189,25 +185,6 @@ def analysis_numbers(result: Mapping[str, Any]) -> dict[str, str]:
         return {"Pearson": f"{found_pearson['value']:.3f}" if found_pearson else "–"}
     found = {name: result[name] for name in ("lambda_max", "steepest_slope") if name in result}
     return {name: f"{value.get('mean', value.get('value')):.4g}" for name, value in found.items()}
-
-
-def brief(record: Record) -> Mapping[str, str]:
-    """Return the two numbers that a list has room for: of an evaluation, clean and the worst of what was tried."""
-    found = {name: value for name, value in numbers(record).items() if name != "parameters"}
-    if record.stage == "evaluate" and len(found) > 1:
-        return {"clean": found["clean"], "robust": list(found.values())[-1]}
-    return found
-
-
-def age(record: Record) -> str:
-    """Return how long ago the run last wrote something."""
-    files = ("result.json", "metrics.jsonl", "last.pt", "config.toml")
-    changed = max((record.path / name).stat().st_mtime for name in files if (record.path / name).exists())
-    seconds = max(0.0, time.time() - changed)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit} ago"
-    return f"{int(seconds)} s ago"
 
 
 def _cell(kind: str, graph: CellGraph, marked: Collection[int] = ()) -> RenderableType:

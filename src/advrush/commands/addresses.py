@@ -1,0 +1,22 @@
+"""Runs by their digest: `3f0a1b2c` is as good as `runs/train/small-3f0a1b2c`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from advrush.errors import RunError
+
+
+def run_of(text: str, runs_dir: Path | str = "runs") -> str:
+    """Return the path of the run whose digest `text` is, or begins; any other text as it is.
+
+    At least four hexadecimal digits are needed. Raises RunError where several runs begin so.
+    """
+    if not re.fullmatch(r"[0-9a-f]{4,8}", text) or Path(text).exists():
+        return text
+    pattern = f"*-{text}{'?' * (8 - len(text))}"
+    found = sorted(path.parent for path in Path(runs_dir).glob(f"**/{pattern}/config.toml"))
+    if len(found) > 1:
+        raise RunError(f"{text}: {len(found)} runs begin so ({', '.join(map(str, found[:3]))}); give more digits")
+    return str(found[0]) if found else text

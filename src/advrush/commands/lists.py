@@ -1,0 +1,132 @@
+"""`advrush recipes` and `advrush list`: the names that other commands take."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from advrush.commands.options import recipes, take_positionals
+from advrush.commands.output import print_json
+from advrush.config import did_you_mean
+from advrush.errors import ConfigError
+
+STAGES = ("search", "train", "evaluate")
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """How a list is printed."""
+
+    json: bool = False
+    """Print JSON on standard output."""
+
+
+def list_recipes(arguments: list[str]) -> None:
+    """Print a table of the recipes, or the text of one."""
+    words, rest = take_positionals(arguments, "recipes")
+    options = tyro.cli(ListOptions, prog="advrush recipes", args=rest)
+    known = {f"{stage}/{name}": path for stage in STAGES for name, path in recipes(stage).items()}
+    if not words:
+        rows = {name: _about(path) for name, path in known.items()}
+        print_json(rows) if options.json else _print(rows)
+        return
+    found = [name for word in words for name in known if word in (name, name.partition("/")[2])]
+    if len(words) > 1 or not found:
+        names = [name.partition("/")[2] for name in known]
+        raise ConfigError(
+            f"recipes: got {' '.join(words)}{did_you_mean(words[0], names)}; expected one of {', '.join(known)}"
+        )
+    texts = {name: known[name].read_text(encoding="utf-8") for name in found}
+    if options.json:
+        print_json(texts)
+    elif len(texts) == 1:
+        sys.stdout.write(texts[found[0]])
+    else:
+        sys.stdout.write("\n".join(f"# {name}\n{text}" for name, text in texts.items()))
+
+
+def list_names(arguments: list[str]) -> None:
+    """Print the architectures, attacks, data sets or search spaces that are known by name."""
+    words, rest = take_positionals(arguments, "list")
+    options = tyro.cli(ListOptions, prog="advrush list", args=rest)
+    if len(words) != 1 or words[0] not in LISTS:
+        hint = did_you_mean(words[0], LISTS) if words else ""
+        raise ConfigError(f"list: got {' '.join(words) or 'nothing'}{hint}; expected one of {', '.join(LISTS)}")
+    rows = LISTS[words[0]]()
+    print_json(rows) if options.json else _print(rows)
+
+
+def _about(path: Path) -> str:
+    """Return the first line of a recipe's header."""
+    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
+
+
+def _print(rows: dict[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, about in rows.items():
+        sys.stdout.write(f"{name:<{width}}  {about}\n")
+
+
+def _architectures() -> dict[str, str]:
+    from advrush.models.build import ARCHITECTURES
+
+    return dict(ARCHITECTURES)
+
+
+def _attacks() -> dict[str, str]:
+    from advrush.attacks.registry import MAKERS
+
+    return {name: ATTACKS.get(name, "") for name in MAKERS}
+
+
+def _data() -> dict[str, str]:
+    from advrush.data import KNOWN
+
+    sizes = {
+        name: f"{known.train:,} + {known.test:,} images of {known.image_size}x{known.image_size} pixels, "
+        f"{known.classes} classes"
+        for name, known in KNOWN.items()
+    }
+    return {name: sizes.get(name, DATA[name]) for name in DATA}
+
+
+def _spaces() -> dict[str, str]:
+    from advrush.space import SPACES
+
+    return {name: f"{', '.join(space.primitives)}" for name, space in SPACES.items()}
+
+
+ATTACKS = {
+    "fgsm": "one step along the gradient's sign",
+    "mifgsm": "FGSM with momentum; steps behind the name: mifgsm10",
+    "pgd": "projected gradient descent; steps and restarts behind the name: pgd20, pgd100x5",
+    "cw": "PGD on the margin of the logits (Carlini and Wagner's loss): cw20",
+    "pgd_dlr": "PGD on the difference of logits ratio: pgd_dlr20",
+    "apgd_ce": "Auto-PGD on the cross-entropy",
+    "apgd_dlr": "Auto-PGD on the difference of logits ratio",
+    "apgd_t": "Auto-PGD, targeted at each of nine other classes",
+    "fab": "Fast Adaptive Boundary attack",
+    "fab_t": "Fast Adaptive Boundary attack, targeted",
+    "square": "Square attack: queries alone, no gradients",
+    "autoattack": "AutoAttack, the standard ensemble: APGD-CE, APGD-T, FAB-T, Square",
+    "autoattack_plus": "AutoAttack with all attacks and five restarts",
+    "autoattack_rand": "AutoAttack for networks that draw random numbers",
+    "apgd_duo": "APGD-CE and targeted APGD: close to AutoAttack in a fraction of its time",
+    "quick": "the same as apgd_duo",
+}
+DATA = {
+    "digits": "1,797 images of 8x8 pixels, 10 classes; comes with scikit-learn, no download",
+    **dict.fromkeys(("cifar10", "cifar100", "svhn", "tiny_imagenet", "mnist", "fashion_mnist"), ""),
+}
+"""Data sets by name; sizes are read from where they are known."""
+LISTS: dict[str, Callable[[], dict[str, str]]] = {
+    "architectures": _architectures,
+    "attacks": _attacks,
+    "data": _data,
+    "spaces": _spaces,
+}
+"""What can be listed."""

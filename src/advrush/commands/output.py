@@ -1,0 +1,33 @@
+"""What commands print of finished runs: lines for people, or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advrush import config as configs
+from advrush.commands.options import Launch
+
+if TYPE_CHECKING:
+    from advrush.run import Run
+
+
+def print_json(value: Any) -> None:
+    """Write a value as JSON on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def runs_as_json(runs: Sequence[Run], page: Path | None) -> dict[str, Any]:
+    """Return what `--json` tells of finished runs: places, stages, results."""
+    told = [{"run": str(run.path), "stage": run.stage, "found": run.found, "result": run.result()} for run in runs]
+    return {"runs": told, "report": None if page is None else str(page)}
+
+
+def printed_config(config: Any, launch: Launch) -> bool:
+    """Print the configuration where `--print-config` asks for it; return whether it did."""
+    if launch.print_config:
+        sys.stdout.write(configs.to_toml(config))
+    return launch.print_config
