@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+settings.load_profile(os.environ.get("ADVRUSH_FUZZ", "suite"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

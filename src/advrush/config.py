@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import re
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ import msgspec
 import tomli_w
 
 from advrush.errors import ConfigError
+from advrush.reading.gate import shown
+from advrush.reading.text import read_toml
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
 def check(condition: bool, field: str, value: object, expected: str) -> None:
     """Raise ConfigError naming the field, its value and what would be right, unless `condition` holds."""
     if not condition:
-        raise ConfigError(f"{field}: got {value!r}; expected {expected}")
+        raise ConfigError(f"{field}: got {shown(value)}; expected {expected}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -66,13 +67,14 @@ LARGEST_SEED = 2**32 - 1
 
 
 def check_numbers(config: Any, path: str = "") -> None:
-    """Raise ConfigError, naming the field, for a number that is not finite or a seed out of range."""
+    """Raise ConfigError, naming the field, for a number not finite or beyond 64 bits, or a seed out of range."""
     for field in dataclasses.fields(config):
         value, name = getattr(config, field.name), f"{path}{field.name}"
         if dataclasses.is_dataclass(value):
             check_numbers(value, f"{name}.")
         for number in value if isinstance(value, tuple | list) else (value,):
             check(not isinstance(number, float) or math.isfinite(number), name, number, "a finite number")
+            check(not isinstance(number, int) or abs(number) < 2**63, name, number, "a whole number below 2**63")
         if field.name == "seed" and isinstance(value, int):
             check(0 <= value <= LARGEST_SEED, name, value, f"a whole number from 0 to {LARGEST_SEED}")
 
@@ -101,13 +103,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
 
 def load(cls: type[T], path: Path) -> T:
     """Read a TOML file into the frozen dataclass `cls`; errors name the file and the field."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    return from_dict(cls, data, where=str(path))
+    return from_dict(cls, read_toml(path, ConfigError), where=str(path))
 
 
 def _refuse_unknown(cls: type[Any], data: Mapping[str, Any], prefix: str, path: str) -> None:

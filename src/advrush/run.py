@@ -16,12 +16,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Self
 
-import safetensors
 import safetensors.torch
 import torch
 
 from advrush import config as configs
 from advrush.errors import RunError
+from advrush.reading import tensors as stored
+from advrush.reading.gate import reading, reason
+from advrush.reading.text import read_json, read_object, read_rows
 
 try:
     import fcntl
@@ -178,24 +180,19 @@ class Run:
         """Return the result; RunError if the run has not finished."""
         if not self.done:
             raise RunError(f"{self.path}: not finished; run the same command again to go on")
-        found = self.read_json("result.json")
-        if not isinstance(found, dict):
-            raise RunError(f"{self.path / 'result.json'}: got a {type(found).__name__}; expected a JSON object")
-        return found
+        return read_object(self.path / "result.json")
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the result; from now on the run is a cache hit."""
         self.write_json("result.json", result)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.jsonl; a last line cut by a kill is left out."""
+        """Return the rows of metrics.jsonl; a last line cut by a kill is left out. Raises RunError for other damage."""
         path = self.path / "metrics.jsonl"
-        rows = []
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+        rows = read_rows(path)
+        for row in rows:
+            if not isinstance(row.get("epoch"), int):
+                raise RunError(f"{path}: a row without a number of its epoch; delete the run to begin anew")
         return rows
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -212,16 +209,22 @@ class Run:
         write_atomically(self.path / name, buffer.getvalue())
 
     def load_state(self, name: str = LAST, *, writer: bool = True) -> dict[str, Any] | None:
-        """Return what `save_state` wrote, or None; drop rows of epochs that will be done again."""
+        """Return what `save_state` wrote, or None; drop rows of epochs that will be done again.
+
+        Raises RunError, naming the file, where it is damaged.
+        """
         path = self.path / name
         if not path.is_file():
             rows, state = [], None
         else:
-            try:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:
-                raise RunError(f"{path}: cannot be read ({error}); delete it to begin the run anew") from None
-            rows = [row for row in self.metrics() if row["epoch"] < state["epoch"]]
+            with reading(path, "the state of a run"):
+                try:
+                    state = stored.load_pickled(path, checked=True)
+                    epoch = int(state["epoch"])
+                except Exception as error:
+                    why = stored.culprit(error) or reason(error)
+                    raise RunError(f"{path}: cannot be read ({why}); delete it to begin the run anew") from None
+            rows = [row for row in self.metrics() if row["epoch"] < epoch]
         if writer and (self.path / "metrics.jsonl").exists():
             write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         return state
@@ -234,13 +237,12 @@ class Run:
         write_atomically(self.path / name, safetensors.torch.save(plain, metadata=dict(metadata or {})))
 
     def load_tensors(self, name: str) -> dict[str, torch.Tensor]:
-        """Read a safetensors file of this run."""
-        return safetensors.torch.load_file(self.path / name)
+        """Read a safetensors file of this run. Raises RunError, naming the file, where it is absent or damaged."""
+        return stored.read_tensors(self.path / name)
 
     def load_metadata(self, name: str) -> dict[str, str]:
-        """Read the metadata of a safetensors file of this run."""
-        with safetensors.safe_open(self.path / name, framework="pt") as file:
-            return dict(file.metadata() or {})
+        """Read the metadata of a safetensors file of this run. Raises RunError as `load_tensors` does."""
+        return stored.read_metadata(self.path / name)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file atomically."""
@@ -248,10 +250,7 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file of this run. Raises RunError, naming the file, where it cannot be read as JSON."""
-        try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.path}: damaged run directory: {name} cannot be read ({error})") from None
+        return read_json(self.path / name)
 
     def _acquire(self) -> None:
         lock = (self.path / ".lock").open("a+")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from advrush.config import check
 from advrush.errors import AdvrushError
+from advrush.reading.text import read_toml
 from advrush.run import Run
 
 
@@ -78,4 +78,4 @@ def evaluations_beside(training: Run) -> list[Run]:
 
 def config_of(run: Run) -> dict[str, Any]:
     """Return the configuration of a run as plain values."""
-    return tomllib.loads((run.path / "config.toml").read_text(encoding="utf-8"))
+    return read_toml(run.path / "config.toml")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig
 from advrush.evaluation import evaluate as evaluate_stage
 from advrush.progress import plain_console
+from advrush.reading.text import as_object, read_toml
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def data_of(target: str) -> DataConfig | None:
     path = run / "config.toml"
     if not path.is_file():
         return None
-    data = tomllib.loads(path.read_text()).get("data", {})
+    data = as_object(read_toml(path).get("data", {}), path)
     return configs.from_dict(DataConfig, data, where=str(path))
 
 

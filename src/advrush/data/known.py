@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from advrush.config import check
 from advrush.errors import ConfigError
+from advrush.reading.gate import shown
 
 
 @dataclass(frozen=True)
@@ -87,4 +88,4 @@ def check_name(name: str) -> None:
     check(bool(re.fullmatch(r"\w[\w.-]*", name)), "dataset", name, "a word such as cifar10 (its place is data_dir)")
     for known in (*KNOWN, "digits"):
         if name != known and re.sub(r"[\W_]", "", name.lower()) == known.replace("_", ""):
-            raise ConfigError(f"dataset: got {name!r} (did you mean {known!r}?)")
+            raise ConfigError(f"dataset: got {shown(name)} (did you mean {known!r}?)")

@@ -19,6 +19,7 @@ from advrush.attacks.passes.fast_model import exact_model
 from advrush.data import Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.config import EvaluateConfig
+from advrush.evaluation.kept import kept_progress
 from advrush.evaluation.results import Evaluation
 from advrush.evaluation.robust_accuracy import measure
 from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
@@ -131,7 +132,7 @@ def _evaluate(
     sweeps = sweeps_of(config)
     state_name = "last.pt" if team.world == 1 else f"last-{team.rank}-of-{team.world}.pt"
     state = run.load_state(state_name)
-    progress = state["progress"] if state else {}
+    progress = kept_progress(state, len(x), run.path / state_name)
     batches = -(-len(x) // config.batch_size) * (len(attacks) + len(sweeps))
     with Display(f"evaluate {config.model}", show=display) as screen:
         steps = iter(screen.steps(range(batches), total=batches))

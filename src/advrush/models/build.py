@@ -13,6 +13,7 @@ from advrush.errors import ConfigError
 from advrush.models.handcrafted import DenseNet, ResNet
 from advrush.models.network import Network
 from advrush.models.robnet import robnet
+from advrush.reading.gate import shown
 from advrush.space import resolve
 from advrush.space.genotype import PUBLISHED, Architecture
 
@@ -95,7 +96,7 @@ def canonical(name: str) -> str:
     plain = {_plain(known): known for known in ARCHITECTURES}
     if _plain(name) not in plain:
         known = f"; known: {', '.join(ARCHITECTURES)}"
-        raise ConfigError(f"unknown architecture {name!r}{did_you_mean(name, ARCHITECTURES) or known}")
+        raise ConfigError(f"unknown architecture {shown(name)}{did_you_mean(name, ARCHITECTURES) or known}")
     return plain[_plain(name)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from advrush.errors import AdvrushError, RunError
+from advrush.reading.gate import reading
+from advrush.reading.text import read_object, read_toml
 from advrush.run import Run
 from advrush.space import SPACES, Architecture, Space
 
@@ -38,14 +38,16 @@ class Record:
     def read(cls, path: Path | str) -> Record:
         """Read a run directory, finished or not. Raises RunError if it is none or a file of it is damaged."""
         run = Run.at(Path(path))
+        environment = run.path / "environment.json"
         try:
-            config = tomllib.loads((run.path / "config.toml").read_text(encoding="utf-8"))
-            environment = run.read_json("environment.json") if (run.path / "environment.json").is_file() else {}
+            config = read_toml(run.path / "config.toml")
+            about = read_object(environment) if environment.is_file() else {}
             result = run.result() if run.done else None
-        except ValueError as error:  # TOML and JSON errors are both ValueErrors
-            raise RunError(f"{path}: damaged run directory ({error})") from None
+            rows = run.metrics()
+        except RunError as error:
+            raise RunError(f"damaged run directory: {error}") from None
         name, _, digest = run.path.resolve().name.rpartition("-")
-        return cls(run.path, run.stage, name, digest, config, environment, tuple(run.metrics()), result)
+        return cls(run.path, run.stage, name, digest, config, about, tuple(rows), result)
 
     @property
     def label(self) -> str:
@@ -96,10 +98,8 @@ class Record:
         path = self.path / name
         if not path.is_file():
             return None
-        try:
+        with reading(path, "a safetensors file of plain arrays"):
             return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise RunError(f"{path}: cannot be read ({error})") from None
 
 
 def find_records(runs_dir: Path | str) -> list[Record]:

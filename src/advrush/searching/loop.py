@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,9 @@ from advrush.errors import RunError
 from advrush.models.supernet import Supernet
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.progress import Display
-from advrush.run import Run, described, memory_advice
+from advrush.reading.gate import reading
+from advrush.reading.text import read_toml
+from advrush.run import LAST, Run, described, memory_advice
 from advrush.searching.config import SearchConfig
 from advrush.searching.monitor import Monitor, describe, skip_warning
 from advrush.searching.objectives import (
@@ -198,10 +199,11 @@ class _Search:
         state = self.run.load_state(writer=self.team.is_main)
         if state is None:
             return
-        self.epoch = state["epoch"]
-        self.supernet.load_state_dict(state["supernet"])
-        self.weight_optimizer.load_state_dict(state["weight_optimizer"])
-        self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+        with reading(self.run.path / LAST, "the state of this search; delete it to begin anew"):
+            self.epoch = state["epoch"]
+            self.supernet.load_state_dict(state["supernet"])
+            self.weight_optimizer.load_state_dict(state["weight_optimizer"])
+            self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
 
     def _save(self, row: Mapping[str, Any]) -> None:
         self.run.log(row)
@@ -236,5 +238,7 @@ def clip_(gradients: list[Tensor], largest: float) -> None:
 def derive(run: Run | Path | str) -> Architecture:
     """Return the genotype that a finished search found (RunError if it has not finished)."""
     run = run if isinstance(run, Run) else Run.at(Path(run))
-    space = tomllib.loads((run.path / "config.toml").read_text())["space"]
-    return space_named(space).parse(json.dumps(run.result()["genotype"]))
+    space = str(read_toml(run.path / "config.toml").get("space"))
+    result = run.result()
+    with reading(run.path / "result.json", "the result of a search"):
+        return space_named(space).parse(json.dumps(result["genotype"]))

@@ -2,6 +2,7 @@
 
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError, GenotypeError
+from advrush.reading.gate import shown
 from advrush.space.darts import DARTS
 from advrush.space.every_edge import EdgeGenotype, every_edge_space
 from advrush.space.genotype import (
@@ -24,7 +25,7 @@ SPACES: dict[str, Space] = {DARTS.name: DARTS, NASBENCH201.name: NASBENCH201}
 def space_named(name: str) -> Space:
     """Return the space of that name. Raises ConfigError, with a suggestion, for one that is not in SPACES."""
     if name not in SPACES:
-        raise ConfigError(f"space: got {name!r}; expected one of {', '.join(SPACES)}{did_you_mean(name, SPACES)}")
+        raise ConfigError(f"space: got {shown(name)}; expected one of {', '.join(SPACES)}{did_you_mean(name, SPACES)}")
     return SPACES[name]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
+from advrush.reading.gate import shown
 from advrush.space.genotype import CellGraph, GraphEdge
 from advrush.space.space import Plan, Space, Topology
 
@@ -34,8 +35,8 @@ class EdgeGenotype:
                 raise GenotypeError(f"{kind}: got {len(chosen)} edges; expected {len(self.topology.edges)}")
             for index, name in enumerate(chosen):
                 if name not in self.primitives:
-                    hint = did_you_mean(str(name), self.primitives)
-                    raise GenotypeError(f"{kind} edge {index}: unknown primitive {name!r}{hint}")
+                    hint = did_you_mean(shown(name), self.primitives)
+                    raise GenotypeError(f"{kind} edge {index}: unknown primitive {shown(name)}{hint}")
 
     def cells(self) -> dict[str, CellGraph]:
         """Return the graph of each kind of cell."""
@@ -91,7 +92,7 @@ def every_edge_space(
             raise GenotypeError(f'genotype: expected {{"space": "{name}", "cells": {{...}}}} with {", ".join(kinds)}')
         cells = data["cells"]
         if set(cells) != set(kinds) or not all(isinstance(cell, list) for cell in cells.values()):
-            raise GenotypeError(f"genotype: got the cells {', '.join(cells)}; expected lists for {', '.join(kinds)}")
+            raise GenotypeError(f"genotype: got the cells {shown(list(cells))}; expected lists for {', '.join(kinds)}")
         return EdgeGenotype(name, topology, primitives, {kind: tuple(cells[kind]) for kind in kinds})
 
     return Space(name, primitives, topology, kinds, skeleton, discretize, parse, **options)

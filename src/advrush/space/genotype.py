@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
+from advrush.reading.gate import reason, shown
 from advrush.space.syntax import call_arguments
 
 PRIMITIVES = (
@@ -30,6 +31,9 @@ EXTRA_PRIMITIVES = ("sep_conv_7x7", "conv_7x1_1x7")
 
 INPUTS = 2
 """States 0 and 1 of a cell are the outputs of the cell before last and of the last cell."""
+
+MOST_NODES = 100
+"""Nodes of a cell: published ones have up to five, and a network of absurd cells would fill the memory."""
 
 CALL = "Genotype("
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
@@ -148,6 +152,8 @@ def parse(text: str) -> Genotype:
     except json.JSONDecodeError as error:
         where = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise GenotypeError(f"genotype: neither JSON nor Genotype(...): {where}") from None
+    except (ValueError, RecursionError) as error:
+        raise GenotypeError(f"genotype: not the JSON of one ({reason(error)})") from None
     return from_dict(data)
 
 
@@ -171,7 +177,7 @@ def from_dict(data: Any) -> Genotype:
         raise GenotypeError(f"genotype: got {type(data).__name__}; expected an object with {', '.join(FIELDS)}")
     for key in data:
         if key not in (*FIELDS, "source"):
-            raise GenotypeError(f"genotype: unknown field {key!r}{did_you_mean(str(key), FIELDS)}")
+            raise GenotypeError(f"genotype: unknown field {shown(key)}{did_you_mean(shown(key), FIELDS)}")
     if missing := [field for field in FIELDS if field not in data]:
         raise GenotypeError(f"genotype: missing {', '.join(missing)}")
     return Genotype(**{field: data[field] for field in FIELDS})
@@ -179,7 +185,7 @@ def from_dict(data: Any) -> Genotype:
 
 def _items(place: str, value: Any) -> list[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise GenotypeError(f"{place}: got {value!r}; expected a list")
+        raise GenotypeError(f"{place}: got {shown(value)}; expected a list")
     return list(value)
 
 
@@ -192,17 +198,19 @@ def _edges(cell: str, value: Any) -> tuple[Edge, ...]:
     items = _items(cell, value)
     if not items or len(items) % 2:
         raise GenotypeError(f"{cell}: got {len(items)} edges; expected two for each node")
+    if len(items) > 2 * MOST_NODES:
+        raise GenotypeError(f"{cell}: got {len(items)} edges; expected at most {MOST_NODES} nodes, two edges for each")
     known = PRIMITIVES + EXTRA_PRIMITIVES
     edges = []
     for index, item in enumerate(items):
         place, target = f"{cell} edge {index}", INPUTS + index // 2
         if not isinstance(item, list | tuple) or len(item) != 2:
-            raise GenotypeError(f"{place}: got {item!r}; expected (primitive, source)")
+            raise GenotypeError(f"{place}: got {shown(item)}; expected (primitive, source)")
         primitive, source = item
         if primitive not in known:
-            raise GenotypeError(f"{place}: unknown primitive {primitive!r}{did_you_mean(str(primitive), known)}")
+            raise GenotypeError(f"{place}: unknown primitive {shown(primitive)}{did_you_mean(shown(primitive), known)}")
         if not _is_int(source) or not 0 <= source < target:
-            raise GenotypeError(f"{place}: reads {source!r}; node {target} may read states 0 to {target - 1} only")
+            raise GenotypeError(f"{place}: reads {shown(source)}; node {target} may read states 0 to {target - 1} only")
         edges.append(Edge(primitive, source))
     return tuple(edges)
 
@@ -213,9 +221,9 @@ def _concat(cell: str, value: Any, nodes: int) -> tuple[int, ...]:
     last = INPUTS + nodes - 1
     for state in states:
         if not _is_int(state) or not INPUTS <= state <= last:
-            raise GenotypeError(f"{place}: got {state!r}; the cell's {nodes} nodes are {INPUTS} to {last}")
+            raise GenotypeError(f"{place}: got {shown(state)}; the cell's {nodes} nodes are {INPUTS} to {last}")
     if not states or len(set(states)) != len(states):
-        raise GenotypeError(f"{place}: got {states!r}; expected at least one node, each once")
+        raise GenotypeError(f"{place}: got {shown(states)}; expected at least one node, each once")
     return tuple(states)
 
 

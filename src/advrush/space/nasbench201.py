@@ -11,6 +11,7 @@ from typing import Any
 
 from advrush.config import check, did_you_mean
 from advrush.errors import GenotypeError
+from advrush.reading.gate import shown
 from advrush.space.every_edge import checked_weights
 from advrush.space.genotype import CellGraph, GraphEdge
 from advrush.space.isomorphism import canonical
@@ -43,7 +44,7 @@ class Cell201:
         for (source, target), name in zip(TOPOLOGY.edges, self.primitives, strict=True):
             if name not in PRIMITIVES:
                 hint = did_you_mean(str(name), PRIMITIVES)
-                raise GenotypeError(f"cell edge {source} to {target}: unknown primitive {name!r}{hint}")
+                raise GenotypeError(f"cell edge {source} to {target}: unknown primitive {shown(name)}{hint}")
 
     @property
     def space(self) -> str:
@@ -89,7 +90,7 @@ def parse(text: str) -> Cell201:
             match = re.fullmatch(r"(\w+)~(\d)", edge)
             if match is None or int(match[2]) != source or len(edges) != target:
                 raise GenotypeError(
-                    f"cell node {target}: got {node!r}; expected one edge from each of 0 to {target - 1}"
+                    f"cell node {target}: got {shown(node)}; expected one edge from each of 0 to {target - 1}"
                 )
             names.append(match[1])
     return Cell201(tuple(names))

@@ -22,7 +22,8 @@ from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.models.weights.saved import BEST, DROP, WEIGHTS, Blueprint
 from advrush.progress import Display
-from advrush.run import Run, described, memory_advice
+from advrush.reading.gate import reading
+from advrush.run import LAST, Run, described, memory_advice
 from advrush.track import Mirror, tracker
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
@@ -225,12 +226,13 @@ class _Training:
         state = self.run.load_state(writer=self.team.is_main)
         if state is None:
             return
-        self.epoch, self.best = state["epoch"], state["best"]
-        self.model.load_state_dict(state["model"])
-        self.stepper.optimizer.load_state_dict(state["optimizer"])
-        self.stepper.scaler.load_state_dict(state["scaler"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        with reading(self.run.path / LAST, "the state of this training; delete it to begin anew"):
+            self.epoch, self.best = state["epoch"], {key: state["best"][key] for key in self.best}
+            self.model.load_state_dict(state["model"])
+            self.stepper.optimizer.load_state_dict(state["optimizer"])
+            self.stepper.scaler.load_state_dict(state["scaler"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
 
     def _note_best(self, row: Mapping[str, Any]) -> None:
         """Keep the epoch with the highest robust accuracy on the held-out images, the first of equals."""

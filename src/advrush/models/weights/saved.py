@@ -6,20 +6,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import safetensors
-import safetensors.torch
+import torch
 from torch import nn
 
-from advrush.errors import RunError
+from advrush import config as configs
+from advrush.errors import AdvrushError, RunError
 from advrush.models.build import build
 from advrush.models.normalize import Normalized
+from advrush.reading.gate import reading
+from advrush.reading.tensors import read_metadata, read_shapes, read_tensors
+from advrush.reading.text import as_object, parse_json
 
 WEIGHTS = "weights.safetensors"
 BEST = "best.safetensors"
 DROP = "drop.safetensors"
 """The network shortly after the first drop of the learning rate."""
+LARGEST_SIDE = 2**14
+"""Pixels of an image's side that a file may ask for."""
 CHECKPOINTS = {"last": WEIGHTS, "best": BEST, "drop": DROP}
 """What a training keeps: the last network, the best on held-out images, the one after the first drop of the rate."""
 
@@ -58,9 +62,9 @@ class Blueprint:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Blueprint:
-        """Read what `to_metadata` wrote; KeyError, TypeError or ValueError if it is something else."""
-        fields: dict[str, Any] = json.loads(metadata["blueprint"])
-        return cls(**fields)
+        """Read what `to_metadata` wrote. Raises RunError if it is something else."""
+        fields = as_object(parse_json(metadata.get("blueprint", ""), "blueprint"), "blueprint")
+        return configs.from_dict(cls, {key: value for key, value in fields.items() if value is not None})
 
 
 def load(path: Path | str) -> nn.Module:
@@ -70,25 +74,44 @@ def load(path: Path | str) -> nn.Module:
     Raises RunError where there is no network in it.
     """
     path = _weights_of(Path(path))
-    model = read_blueprint(path).build()
-    try:
-        model.load_state_dict(safetensors.torch.load_file(path))
-    except RuntimeError as error:
-        raise RunError(f"{path}: its tensors do not fit the network that its metadata describe: {error}") from None
-    return model.eval()
+    blueprint = read_blueprint(path)
+    _check_size(blueprint, path)
+    with reading(path, "the weights of a network"):
+        model = blueprint.build()
+        try:
+            model.load_state_dict(read_tensors(path))
+        except RuntimeError as error:
+            raise RunError(f"{path}: its tensors do not fit the network that its metadata describe: {error}") from None
+        return model.eval()
+
+
+def _check_size(blueprint: Blueprint, path: Path) -> None:
+    """Raise RunError where the metadata describe a network larger than the file, before memory is taken for it."""
+    shapes = read_shapes(path)
+    widest = max((size for shape in shapes.values() for size in shape), default=0)
+    wide = ("num_classes", "in_channels", "channels")
+    bounds = {**dict.fromkeys(wide, widest), "layers": len(shapes), "image_size": LARGEST_SIDE}
+    for name, bound in bounds.items():
+        value = getattr(blueprint, name)
+        if value is not None and not 1 <= value <= bound:
+            raise RunError(f"{path}: its tensors do not fit the network that its metadata describe: {name} is {value}")
+    with reading(path, "the weights of a network"), torch.device("meta"):
+        own = {name: tuple(value.shape) for name, value in blueprint.build().state_dict().items()}
+    odd = [name for name in {**own, **shapes} if own.get(name) != shapes.get(name)]
+    if odd:
+        raise RunError(
+            f"{path}: its tensors do not fit the network that its metadata describe: {odd[0]} is "
+            f"{shapes.get(odd[0], 'missing')}, expected {own.get(odd[0], 'none')}"
+        )
 
 
 def read_blueprint(path: Path | str) -> Blueprint:
     """Return what builds the network at `path` (see `load`); RunError where there is none."""
     path = _weights_of(Path(path))
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise RunError(f"{path}: not a readable safetensors file ({error})") from None
+    metadata = read_metadata(path)
     try:
         return Blueprint.from_metadata(metadata)
-    except (KeyError, TypeError, ValueError):
+    except AdvrushError:
         raise RunError(
             f"{path}: its metadata do not describe a network; expected a file that `advrush train` or `import` wrote"
         ) from None

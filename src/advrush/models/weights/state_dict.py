@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from advrush.models.errors import ModelError
+from advrush.reading.gate import reason
+from advrush.reading.tensors import culprit, load_pickled
 
 ENTRIES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
 """Where a checkpoint may keep its weights, besides its top level."""
@@ -36,18 +36,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = load_pickled(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pickle.UnpicklingError as error:
-        if (culprit := _culprit(error)) is None:
+        if (name := culprit(error)) is None:
             raise ModelError(f"{path}: not a checkpoint, or damaged") from None
         raise ModelError(
-            f"{path}: refused, since it holds more than tensors and plain values: {culprit}. "
+            f"{path}: refused, since it holds more than tensors and plain values: {name}. "
             "Where you trust the file, load it yourself and save its state dict alone."
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ModelError(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from None
+    except Exception as error:  # a damaged file can fail in any way
+        raise ModelError(f"{path}: not a checkpoint, or damaged ({reason(error)})") from None
     return without_prefix({_bare(name): tensor for name, tensor in _weights(path, content).items()})
 
 
@@ -116,9 +116,3 @@ def listed(names: list[str]) -> str:
     """Return the first names for a message, and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
-
-
-def _culprit(error: pickle.UnpicklingError) -> str | None:
-    """Return the name in a message such as "... GLOBAL argparse.Namespace was not ...", else None."""
-    words = str(error).split()
-    return words[words.index("GLOBAL") + 1] if "GLOBAL" in words[:-1] else None
