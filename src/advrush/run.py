@@ -96,11 +96,13 @@ class Run:
         *,
         writer: bool = True,
         identity: Mapping[str, Any] | None = None,
+        data_dir: Path | str | None = None,
     ) -> Self:
         """Create or reopen the directory; `writer` takes its lock (only rank 0 of a job writes).
 
         `identity` is what the run is of besides its configuration: the checksum of the data, what a model computes,
-        an objective of one's own. It is kept in identity.json and compared when the run is opened again.
+        an objective of one's own. It is kept in identity.json and compared when the run is opened again. `data_dir` is
+        where the data lie now: kept in environment.json as it is given, for what follows on the run.
 
         Raises RunError if another process is writing there now, or if the run is of something else; ConfigError for a
         name that is no file name.
@@ -126,7 +128,8 @@ class Run:
             run.found = run.done
             if not run.found:
                 write_atomically(run.path / "config.toml", configs.to_toml(config))
-                run.write_json("environment.json", environment())
+                place = {} if data_dir is None else {"data_dir": str(data_dir)}
+                run.write_json("environment.json", environment() | place)
         return run
 
     def _compare(self, identity: Mapping[str, Any]) -> None:
@@ -150,6 +153,10 @@ class Run:
         if not (Path(path) / "config.toml").is_file():
             raise RunError(f"{path}: not a run directory (no config.toml in it); `advrush runs` lists the runs")
         return cls(Path(path))
+
+    def __fspath__(self) -> str:
+        """Return the path, so that a run may be given wherever a path is."""
+        return str(self.path)
 
     def close(self) -> None:
         """Release the lock; a run that was refused before it computed anything leaves no folder."""

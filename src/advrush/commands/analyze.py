@@ -8,9 +8,10 @@ from typing import Any
 
 from advrush import analysis, parallel, report
 from advrush.commands.addresses import run_of
-from advrush.commands.evaluate import data_of, on_other_data
+from advrush.commands.evaluate import on_other_data
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
+from advrush.commands.own_data import data_of, settle_for
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
 from advrush.progress import plain_console
@@ -65,6 +66,7 @@ def _path(targets: Sequence[str], options: list[str]) -> Found:
         default = replace(default, data=on_other_data(data, options))
     about = "Measure curvature and adversarial loss on a curve from one network to another (Theorem 1)."
     config, launch = parse("advrush analyze path STANDARD ADVERSARIAL", default, Launch(), options, about)
+    config, launch = settle_for(config, launch, options, targets[0])
     if printed_config(config, launch):
         return [], False
     standard, adversarial = targets
@@ -83,6 +85,7 @@ def _each(stage: Callable[..., Run], default: Any, usage: str, about: str) -> An
         if targets and (data := data_of(targets[0])):
             start = replace(default, data=on_other_data(data, options))
         config, launch = parse(usage, start, Launch(), options, about)
+        config, launch = settle_for(config, launch, options, targets[0])
         if printed_config(config, launch):
             return [], False
         runs = [

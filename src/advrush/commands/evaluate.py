@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from advrush import config as configs
 from advrush import parallel, report
 from advrush.commands.addresses import run_of
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
+from advrush.commands.own_data import data_of, settle_for
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig
 from advrush.evaluation import evaluate as evaluate_stage
 from advrush.progress import plain_console
-from advrush.reading.text import as_object, read_toml
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ def evaluate(arguments: list[str]) -> None:
     usage = "advrush evaluate RUN|FILE|python:MODULE:FACTORY"
     config, launch = parse(usage, default, EvaluateLaunch(), rest, "Attack a network.")
     config = replace(config, attacks=tuple(name for word in config.attacks for name in word.split(",") if name))
+    config, launch = settle_for(config, launch, rest, targets[0])
     if printed_config(config, launch):
         return
     runs = [
@@ -66,16 +65,6 @@ def on_other_data(data: DataConfig, options: list[str]) -> DataConfig:
     """Return the data without its numbers of images where the options name another data set than it was chosen for."""
     named = any(option.partition("=")[0] == "--data.dataset" for option in options)
     return replace(data, train_examples=None, test_examples=None) if named else data
-
-
-def data_of(target: str) -> DataConfig | None:
-    """Return the data that a training run was trained on, so that it is tested on the same set."""
-    run = Path(target).parent if target.endswith(".safetensors") else Path(target)
-    path = run / "config.toml"
-    if not path.is_file():
-        return None
-    data = as_object(read_toml(path).get("data", {}), path)
-    return configs.from_dict(DataConfig, data, where=str(path))
 
 
 def _take_recipe(arguments: list[str]) -> tuple[list[str], str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,13 @@ def runs_as_json(runs: Sequence[Run], page: Path | None) -> dict[str, Any]:
     """Return what `--json` tells of finished runs: places, stages, results."""
     told = [{"run": str(run.path), "stage": run.stage, "found": run.found, "result": run.result()} for run in runs]
     return {"runs": told, "report": None if page is None else str(page)}
+
+
+def next_line(launch: Launch, *words: str | Path) -> str:
+    """Return the line that tells what may come next: a command that can be pasted as it is."""
+    place = [] if launch.runs_dir == Path("runs") else ["--runs-dir", str(launch.runs_dir)]
+    device = [] if launch.device == "auto" else ["--device", launch.device]
+    return "next    " + shlex.join(["advrush", *map(str, words), *place, *device])
 
 
 def printed_config(config: Any, launch: Launch) -> bool:

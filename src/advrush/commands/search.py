@@ -10,7 +10,8 @@ from rich.console import Console
 
 from advrush import parallel, report
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
-from advrush.commands.output import print_json, printed_config, runs_as_json
+from advrush.commands.output import next_line, print_json, printed_config, runs_as_json
+from advrush.commands.own_data import settle, typed_options
 from advrush.config import check
 from advrush.errors import ConfigError
 from advrush.progress import plain_console
@@ -33,6 +34,7 @@ def search(arguments: list[str]) -> None:
     default = read_recipe("search", SearchConfig, one_recipe("search", words, rest))
     config, launch = parse("advrush search RECIPE", default, SearchLaunch(), rest, "Search an architecture.")
     check_warmup(config)
+    config, launch = on_data(config, launch, rest)
     if printed_config(config, launch):
         return
     configs = [replace(config, seed=seed) for seed in seeds_of(launch.seeds)] if launch.seeds else [config]
@@ -43,7 +45,18 @@ def search(arguments: list[str]) -> None:
         for each in configs
     ]
     if parallel.is_main():
-        finish(runs, plain_console(), launch)
+        finish(runs, plain_console(), config, launch)
+
+
+def on_data(config: SearchConfig, launch: SearchLaunch, options: Sequence[str]) -> tuple[SearchConfig, SearchLaunch]:
+    """Return configuration and launch with the data that are meant; a recipe's batch is never larger than they are."""
+    if launch.print_config and launch.data_dir is None:
+        return config, launch
+    found = settle(config.data, launch.data_dir, options)
+    batch = config.batch_size
+    if "--batch-size" not in typed_options(options):
+        batch = max(1, min(batch, found.train if config.departs("no_split") else found.train // 2))
+    return replace(config, data=found.data, batch_size=batch), replace(launch, data_dir=found.data_dir)
 
 
 def check_warmup(config: SearchConfig) -> None:
@@ -64,7 +77,7 @@ def seeds_of(text: str) -> list[int]:
     raise ConfigError(f"seeds: got {text!r}; expected a range such as 0..3 or a list such as 0,2,5")
 
 
-def finish(runs: Sequence[Run], console: Console, launch: Launch) -> None:
+def finish(runs: Sequence[Run], console: Console, config: SearchConfig, launch: Launch) -> None:
     """Write the report of the runs beside the first and print where everything is."""
     page = report.write_report(runs[0].path / "report.html", title="Search", runs=[run.path for run in runs])
     if launch.json:
@@ -76,3 +89,5 @@ def finish(runs: Sequence[Run], console: Console, launch: Launch) -> None:
             console.print(report.outcome(run.path, found=True))
         console.print(f"run     {run.path}")
     console.print(f"report  {page}")
+    recipe = "smoke" if config.data.dataset == "digits" else "small"
+    console.print(next_line(launch, "train", recipe, "--arch", runs[0].path))

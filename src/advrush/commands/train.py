@@ -9,8 +9,10 @@ from typing import Any
 from advrush import parallel, report
 from advrush.commands.addresses import run_of
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
-from advrush.commands.output import print_json, printed_config, runs_as_json
+from advrush.commands.output import next_line, print_json, printed_config, runs_as_json
+from advrush.commands.own_data import data_of, settle, typed_options
 from advrush.errors import ConfigError
+from advrush.evaluation import EvaluateConfig
 from advrush.models.build import canonical, is_known
 from advrush.progress import plain_console
 from advrush.searching import derive
@@ -35,6 +37,7 @@ def train(arguments: list[str]) -> None:
     words, rest = take_positionals(arguments, "train")
     default = read_recipe("train", TrainConfig, one_recipe("train", words, rest))
     config, launch = parse("advrush train RECIPE", default, TrainLaunch(), rest, "Train a network.")
+    config, launch = on_data(config, launch, rest)
     config = fitted(replace(config, arch=architecture(config.arch)), rest)
     if printed_config(config, launch):
         return
@@ -57,7 +60,30 @@ def train(arguments: list[str]) -> None:
         console.print(report.outcome(run.path, found=run.found))
     console.print(f"run     {run.path}")
     console.print(f"report  {page}")
-    console.print(f"next    advrush evaluate {run.path} --attacks fgsm,pgd20")
+    radius = [] if config.attack.eps == EvaluateConfig().eps else ["--eps", str(config.attack.eps)]
+    console.print(next_line(launch, "evaluate", run.path, "--attacks", "fgsm,pgd20", *radius))
+
+
+def on_data(config: TrainConfig, launch: TrainLaunch, options: Sequence[str]) -> tuple[TrainConfig, TrainLaunch]:
+    """Return configuration and launch with the data that are meant: unless others are typed, those of the search run.
+
+    A recipe's batch and its number of held-out images are no larger than what is there.
+    """
+    path = path_of(run_of(config.arch))
+    if launch.print_config and launch.data_dir is None and data_of(path) is None:
+        return config, launch
+    found = settle(config.data, launch.data_dir, options, source=path)
+    typed = typed_options(options)
+    held, batch = config.validation_examples, config.batch_size
+    if held is not None and held > found.train // 2 and "--validation-examples" not in typed:
+        held = None
+    if "--batch-size" not in typed:
+        batch = max(1, min(batch, found.train - (min(1000, found.train // 10) if held is None else held)))
+    part = config.micro_batch
+    if part is not None and "--micro-batch" not in typed:
+        part = min(part, batch)
+    config = replace(config, data=found.data, validation_examples=held, batch_size=batch, micro_batch=part)
+    return config, replace(launch, data_dir=found.data_dir)
 
 
 def fitted(config: TrainConfig, options: Sequence[str]) -> TrainConfig:
@@ -68,7 +94,7 @@ def fitted(config: TrainConfig, options: Sequence[str]) -> TrainConfig:
     """
     if canonical_name(config.arch) not in FIXED_DEPTH:
         return config
-    typed = {option.partition("=")[0].replace("_", "-") for option in options}
+    typed = typed_options(options)
     free: dict[str, Any] = {"layers": None, "auxiliary": 0.0, "drop_path": 0.0}
     return replace(config, **{n: value for n, value in free.items() if f"--{n.replace('_', '-')}" not in typed})
 

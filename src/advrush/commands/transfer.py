@@ -8,9 +8,10 @@ from rich.table import Table
 
 from advrush import parallel, report
 from advrush.commands.addresses import run_of
-from advrush.commands.evaluate import data_of, on_other_data
+from advrush.commands.evaluate import on_other_data
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
+from advrush.commands.own_data import data_of, settle_for
 from advrush.errors import ConfigError
 from advrush.evaluation import TransferConfig
 from advrush.evaluation import transfer as transfer_stage
@@ -27,6 +28,7 @@ def transfer(arguments: list[str]) -> None:
     if targets and (data := data_of(targets[0])):
         default = replace(default, data=on_other_data(data, rest))
     config, launch = parse("advrush transfer RUN RUN ...", default, Launch(), rest, transfer.__doc__ or "")
+    config, launch = settle_for(config, launch, rest, targets[0])
     if printed_config(config, launch):
         return
     run = transfer_stage(

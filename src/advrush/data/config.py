@@ -26,7 +26,8 @@ class DataConfig:
     test_examples: int | None = None
     """Use this many test images, the same share of each class (all unless given)."""
     image_size: int | None = None
-    """Resize the images to this side in pixels (as they are unless given); mean and deviation are computed anew."""
+    """Resize the images to this side in pixels (as they are unless given), those of a folder in any shapes cut to the
+    square in their middle; mean and deviation are computed anew."""
     test_all: bool = False
     """Test on every image, those for training too: for a network that was trained elsewhere."""
     partial: bool = False
@@ -43,7 +44,9 @@ class DataConfig:
 
         `data_dir` and `cache_dir` as in `load_dataset`. Raises ConfigError for more examples than there are.
         """
-        dataset = load_dataset(self.dataset, data_dir=data_dir, cache_dir=cache_dir, partial=self.partial)
+        dataset = load_dataset(
+            self.dataset, data_dir=data_dir, cache_dir=cache_dir, partial=self.partial, image_size=self.image_size
+        )
         if self.test_all:
             both = (dataset.train, dataset.test)
             test = Split(torch.cat([s.images for s in both]), torch.cat([s.labels for s in both]))

@@ -21,26 +21,27 @@ CHUNK = 256
 """Images a task decodes: fewer make the queue cost more than the decoding of a 32-pixel image."""
 
 
-def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str]) -> Pixels:
+def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str], *, side: int | None = None) -> Pixels:
     """Decode `count` image files into uint8 (N, H, W, C), gray (C = 1) only if all are.
 
-    `read(i)` gives the bytes of file i, `name(i)` what to call it. Raises DataError naming a broken file, one of
-    another size than the first, or one with more than 8 bits a channel.
+    `read(i)` gives the bytes of file i, `name(i)` what to call it. With `side`, each image is resized so that its
+    shorter edge has that many pixels (antialiased bilinear), and cut to the square in its middle. Raises DataError
+    naming a broken file, one of another size than the first, or one with more than 8 bits a channel.
     """
     if count == 0:
         return np.empty((0, 1, 1, 1), np.uint8)
-    height, width = _one(read(0), name(0)).shape[:2]
+    height, width = (side, side) if side else _one(read(0), name(0)).shape[:2]
     result = np.empty((count, height, width, 3), np.uint8)  # each thread fills its rows: no second copy of the set
 
     def some(start: int) -> bool:
         gray = True
         for i in range(start, min(start + CHUNK, count)):
-            image = _one(read(i), name(i))
+            image = _one(read(i), name(i), side)
             if image.shape[:2] != (height, width):
                 found = f"{image.shape[1]}x{image.shape[0]} pixels"
                 same = f"expected {width}x{height} as {name(0)}"
                 raise DataError(
-                    f"{name(i)}: {found}; {same}: data.image_size takes images of one size, resize them first"
+                    f"{name(i)}: {found}; {same}: give data.image_size (--data.image-size 32) to resize and crop all"
                 )
             gray &= image.ndim == 2
             result[i] = image if image.ndim == 3 else image[..., None]
@@ -52,19 +53,45 @@ def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str])
     return result[..., :1] if all_gray else result
 
 
-def decode_files(paths: Sequence[Path]) -> Pixels:
-    """Decode image files; DataError names the one that cannot be read."""
-    return decode(len(paths), lambda i: paths[i].read_bytes(), lambda i: str(paths[i]))
+def decode_files(paths: Sequence[Path], side: int | None = None) -> Pixels:
+    """Decode image files, with `side` resized and cropped; DataError names the one that cannot be read."""
+    return decode(len(paths), lambda i: paths[i].read_bytes(), lambda i: str(paths[i]), side=side)
 
 
-def _one(encoded: bytes, name: str) -> Pixels:
+def same_squares(paths: Sequence[Path]) -> bool:
+    """Return whether all images are square and of one size, by their headers; one that cannot be read counts so."""
+    sizes = set()
+    for path in paths:
+        try:
+            with warnings.catch_warnings(), Image.open(path) as image:
+                warnings.simplefilter("ignore")
+                sizes.add(image.size)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue  # decoding names it
+        if len(sizes) > 1:
+            return False
+    return all(width == height for width, height in sizes)
+
+
+def _fit(image: Image.Image, side: int) -> Image.Image:
+    """Return the image with its shorter edge `side` pixels long, cut to the square in its middle."""
+    width, height = image.size
+    scale = side / min(width, height)
+    if min(width, height) != side:
+        image = image.resize(
+            (max(side, round(width * scale)), max(side, round(height * scale))), Image.Resampling.BILINEAR
+        )
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def _one(encoded: bytes, name: str, side: int | None = None) -> Pixels:
     try:
         with Image.open(BytesIO(encoded), formats=("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")) as image:
             if image.mode not in EIGHT_BIT:
                 raise DataError(f"{name}: pixels of mode {image.mode}; expected 8 bits a channel")
-            if image.mode in ("1", "L", "LA"):
-                return np.asarray(image.convert("L"))
-            return np.asarray(image.convert("RGB"))
+            plain = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+            return np.asarray(_fit(plain, side) if side else plain)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(

@@ -24,6 +24,7 @@ def load_dataset(
     cache_dir: Path | str | None = None,
     partial: bool = False,
     known: Known | None = None,
+    image_size: int | None = None,
 ) -> Dataset:
     """Return a data set as uint8 tensors.
 
@@ -35,6 +36,8 @@ def load_dataset(
         cache_dir: where decoded tensors are kept; $ADVRUSH_CACHE or ~/.cache/advrush unless given.
         partial: accept counts other than the published ones (a sample).
         known: what is known of the data set, in place of its row in KNOWN.
+        image_size: side in pixels to which images of a folder that are no squares of one size are resized and cropped;
+            squares of one size stay as they are (`DataConfig` resizes these).
 
     Raises DataError where it is not there (saying how to get it), is truncated, or is not what it claims to be.
     """
@@ -46,6 +49,8 @@ def load_dataset(
     if data_dir is None:
         raise DataError(_how_to_get(name, known))
     source = _find(name, data_dir, known, partial)
+    if image_size is not None and source.fit is not None:
+        source = source.fit(image_size)
     path = cache.place(cache_dir, name, source)
     stored = None if path is None else cache.read(path)
     raw, checksum = stored if stored is not None else (source.read(), None)

@@ -52,6 +52,8 @@ class Source:
     """All that it is read from; the cache notices when one of them changes."""
     read: Callable[[], Raw] = field(compare=False)
     """Decode it; DataError if it is incomplete or damaged."""
+    fit: Callable[[int], Source] | None = field(default=None, compare=False)
+    """Of images of any sizes: the source with all resized and cropped to squares of this side in pixels."""
 
 
 def split_of(images: Any, labels: Any, where: str) -> Split:

@@ -60,7 +60,9 @@ def evaluate(
     attacks = attacks_of(config)
     dataset = config.data.load(data_dir)
     identity = {"data": dataset.checksum, "outputs": outputs(found.model, dataset)}
-    run = Run.open(Path(runs_dir), "evaluate", config.name, config, writer=team.is_main, identity=identity)
+    run = Run.open(
+        Path(runs_dir), "evaluate", config.name, config, writer=team.is_main, identity=identity, data_dir=data_dir
+    )
     try:
         if not team.share(run.done):
             _evaluate(found.model.to(team.device), config, attacks, dataset, run, display and team.is_main, team)

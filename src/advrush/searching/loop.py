@@ -65,7 +65,9 @@ def search(
     team = parallel.setup(device)
     dataset = config.data.load(data_dir)
     identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
-    run = Run.open(Path(runs_dir), "search", config.name, config, writer=team.is_main, identity=identity)
+    run = Run.open(
+        Path(runs_dir), "search", config.name, config, writer=team.is_main, identity=identity, data_dir=data_dir
+    )
     try:
         if not team.share(run.done):
             chosen = objective or objective_of(config, dataset)

@@ -56,7 +56,9 @@ def train(
     identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
     if team.world == 1:
         _check_batch_norm(config, dataset)
-    run = Run.open(Path(runs_dir), "train", config.name, config, writer=team.is_main, identity=identity)
+    run = Run.open(
+        Path(runs_dir), "train", config.name, config, writer=team.is_main, identity=identity, data_dir=data_dir
+    )
     try:
         if not team.share(run.done):
             with memory_advice("batch_size", config.batch_size):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from advrush.data.dataset import Split
-from advrush.data.images import decode_files
+from advrush.data.images import decode_files, same_squares
 from advrush.data.known import Known
 from advrush.data.raw import Raw, Source, hold_out, split_of
 from advrush.errors import DataError
@@ -26,11 +28,24 @@ def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
     if parts["train"]:
         files = _files(*parts.values())
         form = "folders of classes below train and test"
-        return Source(form, str(data_dir), files, lambda: _separate(data_dir, parts))
+        return _source(form, data_dir, files, lambda side: _separate(data_dir, parts, side))
     everything = _classes(data_dir)
     if len(everything) < 2:
         return None
-    return Source("folders of classes", str(data_dir), _files(everything), lambda: _together(data_dir, everything))
+    files = _files(everything)
+    return _source("folders of classes", data_dir, files, lambda side: _together(data_dir, everything, side))
+
+
+def _source(form: str, place: Path, files: tuple[Path, ...], read: Callable[[int | None], Raw]) -> Source:
+    """Return the source of image files; those that are no squares of one size can be made so."""
+    plain = Source(form, str(place), files, lambda: read(None))
+
+    def fit(side: int) -> Source:
+        if same_squares(files):  # resized as tensors, as those of every other form
+            return plain
+        return Source(f"{form}, {side} pixels", str(place), files, lambda: read(side))
+
+    return replace(plain, fit=fit)
 
 
 def _classes(root: Path) -> Classes:
@@ -74,7 +89,7 @@ def _files(*parts: Classes) -> tuple[Path, ...]:
     return tuple(path for part in parts for files in part.values() for path in files)
 
 
-def _separate(root: Path, parts: dict[str, Classes]) -> Raw:
+def _separate(root: Path, parts: dict[str, Classes], side: int | None) -> Raw:
     names = tuple(parts["train"])
     test, held = parts["test"] or parts["val"], parts["val"] if parts["test"] else {}
     if not test:
@@ -82,7 +97,7 @@ def _separate(root: Path, parts: dict[str, Classes]) -> Raw:
     for name in (*test, *held):
         if name not in names:
             raise DataError(f"{root}: class {name} is not below train; expected one of {', '.join(names)}")
-    splits = [_read(part, names, root) for part in (parts["train"], test, held) if part]
+    splits = [_read(part, names, root, side) for part in (parts["train"], test, held) if part]
     channels = max(split.images.shape[1] for split in splits)  # gray beside colored ones: three alike
     train, tested, *rest = (
         Split(split.images.expand(-1, channels, -1, -1).contiguous(), split.labels) for split in splits
@@ -90,12 +105,19 @@ def _separate(root: Path, parts: dict[str, Classes]) -> Raw:
     return Raw(train, tested, names, rest[0] if rest else None)
 
 
-def _together(root: Path, everything: Classes) -> Raw:
+def _together(root: Path, everything: Classes, side: int | None) -> Raw:
     names = tuple(everything)
-    train, test = hold_out(_read(everything, names, root))
+    train, test = hold_out(_read(everything, names, root, side))
     return Raw(train, test, names)
 
 
-def _read(part: Classes, names: tuple[str, ...], root: Path) -> Split:
+def _read(part: Classes, names: tuple[str, ...], root: Path, side: int | None) -> Split:
     labels = [names.index(name) for name, files in part.items() for _ in files]
-    return split_of(decode_files(_files(part)), labels, str(root))
+    images = decode_files(_files(part), side)
+    height, width = images.shape[1:3]
+    if height != width:
+        raise DataError(
+            f"{root}: images of {width}x{height} pixels; expected square ones: give data.image_size "
+            "(--data.image-size 32) to resize and crop them"
+        )
+    return split_of(images, labels, str(root))
