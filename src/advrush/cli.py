@@ -70,6 +70,7 @@ SUMMARIES = {
     "evaluate": "attack a network: advrush evaluate RUN|FILE|python:MODULE:FACTORY --attacks fgsm,pgd20",
     "transfer": "attack each network with the examples of each: advrush transfer RUN RUN [RUN ...]",
     "analyze": "see why: advrush analyze architecture|curvature|landscape|path RUN [RUN ...]",
+    "benchmark": "judge searches by known accuracies: advrush benchmark TABLE.csv --measure COLUMN",
     "import": "read a checkpoint of the published code: advrush import FILE --arch ADVRUSH --out FILE",
     "export": "write a network for other programs: advrush export RUN --out model.onnx",
     "report": "write one report.html of finished runs: advrush report RUN [RUN ...]",

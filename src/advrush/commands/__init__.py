@@ -12,6 +12,7 @@ VERBS = {
     "evaluate": "evaluate.evaluate",
     "transfer": "transfer.transfer",
     "analyze": "analyze.analyze",
+    "benchmark": "benchmark.benchmark",
     "import": "exchange.import_checkpoint",
     "export": "exchange.export_network",
     "report": "inspect.report",

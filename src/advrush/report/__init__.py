@@ -1,5 +1,6 @@
 """Reports of runs: cells, curves and tables in one self-contained page, and the same in short on a terminal."""
 
+from advrush.report.benchmark.terminal import benchmark_tables, on_terminal
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.html import write_report
 from advrush.report.records import Record, find_records
@@ -12,12 +13,14 @@ __all__ = [
     "Record",
     "Section",
     "architectures_of",
+    "benchmark_tables",
     "compare",
     "draw_cell",
     "facts",
     "find_records",
     "genotype_text",
     "list_runs",
+    "on_terminal",
     "outcome",
     "run_text",
     "runs_facts",

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from advrush.report.agreement import Agreement, mean, pairwise
 from advrush.report.analysis.sections import analysis_bodies
+from advrush.report.benchmark.sections import benchmark_bodies
 from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.heatmap import alpha_heatmap
@@ -79,6 +80,7 @@ def compose(records: Sequence[Record], render: Render) -> list[Section]:
     if pictured := [record for record in evaluated if (record.path / "examples.safetensors").is_file()]:
         sections.append(Section("examples", "Adversarial examples", examples_body(pictured, records, render)))
     sections += [Section(*found) for found in analysis_bodies(records, render)]
+    sections += [Section(*found) for found in benchmark_bodies(records, render)]
     sections.append(Section("runs", "Configurations and environment", runs_body(records, render)))
     return sections
 

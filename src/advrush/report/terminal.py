@@ -156,6 +156,8 @@ def numbers(record: Record) -> Mapping[str, str]:
         return {attack_label(name): f"{percent(acc)}%" for name, (acc, _, _) in values.items()}
     if record.stage == "analyze":
         return analysis_numbers(record.result or {})
+    if record.stage == "benchmark":
+        return benchmark_numbers(record.result or {})
     if record.stage == "transfer":
         return {"networks": str(len(last["models"])), "attack": attack_label(last["attack"])} if record.result else {}
     if record.stage == "examples":
@@ -185,6 +187,12 @@ def analysis_numbers(result: Mapping[str, Any]) -> dict[str, str]:
         return {"Pearson": f"{found_pearson['value']:.3f}" if found_pearson else "–"}
     found = {name: result[name] for name in ("lambda_max", "steepest_slope") if name in result}
     return {name: f"{value.get('mean', value.get('value')):.4g}" for name, value in found.items()}
+
+
+def benchmark_numbers(result: Mapping[str, Any]) -> dict[str, str]:
+    """Return a benchmark's table, and of each method the mean percentile of its finds."""
+    means = {each["label"]: each["percentile"]["mean"] for each in result.get("methods", ())}
+    return {name: "–" if mean is None else f"top {mean:.0f}%" for name, mean in means.items()}
 
 
 def _cell(kind: str, graph: CellGraph, marked: Collection[int] = ()) -> RenderableType:

@@ -1,0 +1,95 @@
+"""`advrush benchmark TABLE --measure COLUMN`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advrush import parallel, report
+from advrush.commands.options import Launch, parse, read_recipe, take_positionals
+from advrush.commands.search import seeds_of
+from advrush.config import check
+from advrush.errors import ConfigError
+from advrush.progress import plain_console
+from advrush.run import Run
+from advrush.searching import SearchConfig
+from advrush.tabular import BenchmarkConfig, Table, contenders, read_table
+from advrush.tabular import benchmark as benchmark_stage
+
+USAGE = "advrush benchmark TABLE --measure COLUMN"
+
+
+@dataclass(frozen=True)
+class BenchmarkLaunch(Launch):
+    """Where and how a benchmark runs."""
+
+    recipe: str = "small"
+    """The recipe or TOML file of the searches, which `--search.FIELD VALUE` changes."""
+
+
+def benchmark(arguments: list[str]) -> None:
+    """Judge searches by a table; print what they find and where the report is."""
+    words, rest = take_positionals(arguments)
+    wants_help = bool({"-h", "--help"} & set(rest))
+    if len(words) != 1 and not wants_help:
+        got = " ".join(words) or "nothing"
+        raise ConfigError(f"benchmark: got {got}; expected one table (a CSV file), as in `{USAGE}`")
+    table = read_table(Path(words[0])) if words else None
+    rest, seeds = _take(rest, "--seeds")
+    rest, recipe = _take(rest, "--recipe")
+    default = BenchmarkConfig(
+        name=table.name if table else "benchmark", search=read_recipe("search", SearchConfig, recipe or "small")
+    )
+    about = "Judge searches by a table in which the accuracy of architectures is written."
+    config, launch = parse(USAGE, default, BenchmarkLaunch(), rest, about)
+    assert table is not None
+    config = replace(config, searches=_words(config.searches), seeds=tuple(seeds_of(seeds)) if seeds else config.seeds)
+    _check(config, table)
+    run = benchmark_stage(
+        table, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device,
+        display=not launch.quiet,
+    )  # fmt: skip
+    if parallel.is_main():
+        finish(run)
+
+
+def _check(config: BenchmarkConfig, table: Table) -> None:
+    check(bool(config.measure), "measure", config.measure, f"a column of the table: {', '.join(table.measures)}")
+    table.check_measure(config.measure)
+    for each in contenders(config.searches, replace(config.search, space=table.space_name)):
+        if each.search is not None and each.search.objective != "darts":
+            warm, epochs = each.search.warmup_epochs, each.search.epochs
+            check(warm < epochs, "search.warmup_epochs", warm, f"less than search.epochs ({epochs})")
+
+
+def finish(run: Run) -> None:
+    """Print a finished benchmark and write its report beside it."""
+    page = report.write_report(run.path / "report.html", title="Benchmark", runs=[run.path])
+    console = plain_console()
+    for table in report.benchmark_tables(run.path):
+        console.print(report.on_terminal(table))
+        console.print()
+    console.print(f"run     {run.path}")
+    console.print(f"report  {page}")
+
+
+def _words(given: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for each in given for word in each.split(",") if word)
+
+
+def _take(arguments: list[str], option: str) -> tuple[list[str], str | None]:
+    """Take an option with its value, in either form, out of the arguments; the last one counts."""
+    rest, value = [], None
+    waiting = False
+    for word in arguments:
+        if waiting:
+            value, waiting = word, False
+        elif word == option:
+            waiting = True
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+        else:
+            rest.append(word)
+    if waiting:
+        raise ConfigError(f"{option.strip('-')}: got nothing; expected a value behind {option}")
+    return rest, value

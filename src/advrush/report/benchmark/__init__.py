@@ -1,0 +1,1 @@
+"""The report's sections for benchmarks: searches and predictors judged by a table."""

@@ -1,0 +1,75 @@
+"""Configurations of what is judged by a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from advrush.config import check
+from advrush.searching import SearchConfig
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """The networks that a table's rows stand for."""
+
+    channels: int | None = None
+    """Channels of the first cells; the space's own unless given."""
+    layers: int | None = None
+    """Cells; the space's own unless given."""
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "layers"):
+            value = getattr(self, name)
+            check(value is None or value >= 1, f"network.{name}", value, "a whole number >= 1")
+
+
+@dataclass(frozen=True)
+class InheritedScores:
+    """How a supernet's own opinion of the rows is measured, with the weights that they inherit from it."""
+
+    images: int = 256
+    """Test images of the search's data set."""
+    recalibration_images: int = 512
+    """Training images from which each row's batch-norm statistics are taken anew."""
+    eps: float = 8 / 255
+    """Radius of the PGD attack, in [0, 1] pixel units."""
+    steps: int = 7
+    """Its steps."""
+    step_size: float = 2 / 255
+    """Their size, in [0, 1] pixel units."""
+    rows: int | None = None
+    """Score so many rows, drawn at random (all unless given)."""
+
+    def __post_init__(self) -> None:
+        check(self.images >= 2, "scores.images", self.images, "a whole number >= 2")
+        value = self.recalibration_images
+        check(value >= 2, "scores.recalibration_images", value, "a whole number >= 2")
+        check(0 < self.eps < 1, "scores.eps", self.eps, "a number between 0 and 1, such as 8/255")
+        check(self.steps >= 1, "scores.steps", self.steps, "a whole number >= 1")
+        check(self.step_size > 0, "scores.step_size", self.step_size, "a number > 0")
+        check(self.rows is None or self.rows >= 3, "scores.rows", self.rows, "a whole number >= 3")
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Searches judged by a table."""
+
+    name: str = "benchmark"
+    """Name of the run, in front of the digest."""
+    measure: str = ""
+    """The column that the finds are judged by."""
+    searches: tuple[str, ...] = ("advrush", "darts", "random", "best-of-20", "largest")
+    """Objectives, perhaps with fields of their own (advrush:gamma=0.1), random, largest, best-of-N."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
+    """Seeds of each."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+    """What all searches have in common; its objective and seed are those of the lists above."""
+    network: NetworkSize = field(default_factory=NetworkSize)
+    """The networks that the rows stand for: `largest` counts their parameters."""
+    scores: InheritedScores = field(default_factory=InheritedScores)
+    """For a table that holds a sample of its space: how each supernet scores the rows."""
+
+    def __post_init__(self) -> None:
+        check(len(self.searches) > 0, "searches", self.searches, "at least one method")
+        check(len(self.seeds) > 0, "seeds", self.seeds, "at least one seed, as in 0..7")
+        check(len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "each seed once")
