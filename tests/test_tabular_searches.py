@@ -123,7 +123,7 @@ def test_a_whole_table_tells_what_searches_find(tmp_path: Path) -> None:
     table = write_table(tmp_path / "whole.csv", one_of_each())
     assert table.is_whole
     config = BenchmarkConfig(
-        measure="clean", searches=("darts", "best-of-20"), seeds=(0, 1), search=SMOKE, network=NetworkSize(4, 3)
+        measure="clean", searches=("darts", "best-of-20"), seeds="0..1", search=SMOKE, network=NetworkSize(4, 3)
     )
     run = benchmark(table, config, runs_dir=tmp_path / "runs", display=False)
     result = run.result()
@@ -142,7 +142,7 @@ def test_a_whole_table_tells_what_searches_find(tmp_path: Path) -> None:
     assert "scores" not in result
     searched = Run.at(tmp_path / "runs" / methods["darts"]["finds"][0]["run"])
     stamp = (searched.path / "result.json").stat().st_mtime_ns
-    again = benchmark(table, replace(config, seeds=(0,)), runs_dir=tmp_path / "runs", display=False)
+    again = benchmark(table, replace(config, seeds="0"), runs_dir=tmp_path / "runs", display=False)
     assert again.path != run.path and (searched.path / "result.json").stat().st_mtime_ns == stamp
 
 
@@ -150,7 +150,7 @@ def test_a_sample_tells_how_the_supernets_scores_rank(tmp_path: Path) -> None:
     table = write_table(tmp_path / "few.csv", one_of_each()[::800])
     options = InheritedScores(images=16, recalibration_images=32, steps=2)
     config = BenchmarkConfig(
-        measure="clean", searches=("darts",), seeds=(0,), search=SMOKE, network=NetworkSize(4, 3), scores=options
+        measure="clean", searches=("darts",), seeds="0", search=SMOKE, network=NetworkSize(4, 3), scores=options
     )
     run = benchmark(table, config, runs_dir=tmp_path / "runs", display=False)
     (scores,) = run.result()["scores"]
@@ -188,7 +188,7 @@ def test_the_command_prints_a_table_and_writes_a_report(tmp_path: Path, capsys: 
         (["{table}", "--measure", "claen"], "did you mean 'clean'"),
         (["{table}", "--measure", "clean", "--searches", "drts"], "did you mean 'darts'"),
         (["{table}", "--measure", "clean", "--seeds", "3..1"], "seeds"),
-        (["{table}", "--measure", "clean", "--seeds"], "seeds: got nothing"),
+        (["{table}", "--measure", "clean", "--seeds", "1,1"], "each seed once"),
         (["{table}", "--measure", "clean", "--searches", "advrush:warmup_epochs=9"], "warmup_epochs"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from advrush import parallel, report
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
-from advrush.commands.search import seeds_of
+from advrush.commands.output import print_json, printed_config, runs_as_json
 from advrush.config import check
 from advrush.errors import ConfigError
 from advrush.progress import plain_console
@@ -29,28 +29,25 @@ class BenchmarkLaunch(Launch):
 
 def benchmark(arguments: list[str]) -> None:
     """Judge searches by a table; print what they find and where the report is."""
-    words, rest = take_positionals(arguments)
-    wants_help = bool({"-h", "--help"} & set(rest))
-    if len(words) != 1 and not wants_help:
+    words, rest = take_positionals(arguments, "benchmark")
+    if len(words) != 1:
         got = " ".join(words) or "nothing"
         raise ConfigError(f"benchmark: got {got}; expected one table (a CSV file), as in `{USAGE}`")
-    table = read_table(Path(words[0])) if words else None
-    rest, seeds = _take(rest, "--seeds")
+    table = read_table(Path(words[0]))
     rest, recipe = _take(rest, "--recipe")
-    default = BenchmarkConfig(
-        name=table.name if table else "benchmark", search=read_recipe("search", SearchConfig, recipe or "small")
-    )
+    default = BenchmarkConfig(name=table.name, search=read_recipe("search", SearchConfig, recipe or "small"))
     about = "Judge searches by a table in which the accuracy of architectures is written."
     config, launch = parse(USAGE, default, BenchmarkLaunch(), rest, about)
-    assert table is not None
-    config = replace(config, searches=_words(config.searches), seeds=tuple(seeds_of(seeds)) if seeds else config.seeds)
+    config = replace(config, searches=_words(config.searches))
     _check(config, table)
+    if printed_config(config, launch):
+        return
     run = benchmark_stage(
         table, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device,
-        display=not launch.quiet,
+        display=launch.shows,
     )  # fmt: skip
     if parallel.is_main():
-        finish(run)
+        finish(run, launch)
 
 
 def _check(config: BenchmarkConfig, table: Table) -> None:
@@ -62,9 +59,12 @@ def _check(config: BenchmarkConfig, table: Table) -> None:
             check(warm < epochs, "search.warmup_epochs", warm, f"less than search.epochs ({epochs})")
 
 
-def finish(run: Run) -> None:
+def finish(run: Run, launch: Launch) -> None:
     """Print a finished benchmark and write its report beside it."""
     page = report.write_report(run.path / "report.html", title="Benchmark", runs=[run.path])
+    if launch.json:
+        print_json(runs_as_json([run], page))
+        return
     console = plain_console()
     for table in report.benchmark_tables(run.path):
         console.print(report.on_terminal(table))

@@ -94,6 +94,13 @@ HELP: Mapping[str, Help] = {
         "Measure curvature and adversarial loss on a curve from one network to another (Theorem 1).",
         ("analysis.config.PathConfig", LAUNCH),
     ),
+    "benchmark": Help(
+        "advrush benchmark TABLE --measure COLUMN [options]",
+        "Judge searches by a table (CSV) in which the accuracy of architectures is written: what they find, what "
+        "chance and the largest network find, ranks and regret.",
+        ("tabular.config.BenchmarkConfig", "commands.benchmark.BenchmarkLaunch"),
+        ("advrush benchmark nb201.csv --measure 'cifar10#pgd' --searches advrush:gamma=0.1,darts,best-of-20",),
+    ),
     "import": Help(
         "advrush import FILE --arch NAME [options]",
         "Read a checkpoint in the layout of the published DARTS and AdvRush code.",

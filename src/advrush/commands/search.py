@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,11 +12,11 @@ from advrush.commands.options import Launch, one_recipe, parse, read_recipe, tak
 from advrush.commands.output import next_line, print_json, printed_config, runs_as_json
 from advrush.commands.own_data import settle, typed_options
 from advrush.config import check
-from advrush.errors import ConfigError
 from advrush.progress import plain_console
 from advrush.run import Run
 from advrush.searching import SearchConfig
 from advrush.searching import search as search_stage
+from advrush.searching.seeds import seeds_of
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,6 @@ def check_warmup(config: SearchConfig) -> None:
     if config.objective != "darts" and config.warmup_epochs >= config.epochs:
         expected = f"less than epochs ({config.epochs}): {config.objective} would never act; or --objective darts"
         check(False, "warmup_epochs", config.warmup_epochs, expected)
-
-
-def seeds_of(text: str) -> list[int]:
-    """Read `0..3` or `0,2,5`; ConfigError if it is neither."""
-    if match := re.fullmatch(r"(\d+)\.\.(\d+)", text):
-        first, last = int(match[1]), int(match[2])
-        if first <= last:
-            return list(range(first, last + 1))
-    elif re.fullmatch(r"\d+(,\d+)*", text):
-        return [int(number) for number in text.split(",")]
-    raise ConfigError(f"seeds: got {text!r}; expected a range such as 0..3 or a list such as 0,2,5")
 
 
 def finish(runs: Sequence[Run], console: Console, config: SearchConfig, launch: Launch) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from advrush.config import check
-from advrush.searching import SearchConfig
+from advrush.searching.config import SearchConfig
+from advrush.searching.seeds import seeds_of
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class InheritedScores:
     """Test images of the search's data set."""
     recalibration_images: int = 512
     """Training images from which each row's batch-norm statistics are taken anew."""
-    eps: float = 8 / 255
-    """Radius of the PGD attack, in [0, 1] pixel units."""
+    eps: float = 0.03137254901960784
+    """Radius of the PGD attack, in [0, 1] pixel units (8/255 unless given)."""
     steps: int = 7
     """Its steps."""
-    step_size: float = 2 / 255
-    """Their size, in [0, 1] pixel units."""
+    step_size: float = 0.00784313725490196
+    """Their size, in [0, 1] pixel units (2/255 unless given)."""
     rows: int | None = None
     """Score so many rows, drawn at random (all unless given)."""
 
@@ -60,8 +61,8 @@ class BenchmarkConfig:
     """The column that the finds are judged by."""
     searches: tuple[str, ...] = ("advrush", "darts", "random", "best-of-20", "largest")
     """Objectives, perhaps with fields of their own (advrush:gamma=0.1), random, largest, best-of-N."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
-    """Seeds of each."""
+    seeds: str = "0..7"
+    """Seeds of each: a range such as 0..7 or a list such as 0,2,5."""
     search: SearchConfig = field(default_factory=SearchConfig)
     """What all searches have in common; its objective and seed are those of the lists above."""
     network: NetworkSize = field(default_factory=NetworkSize)
@@ -71,5 +72,5 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         check(len(self.searches) > 0, "searches", self.searches, "at least one method")
-        check(len(self.seeds) > 0, "seeds", self.seeds, "at least one seed, as in 0..7")
-        check(len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "each seed once")
+        seeds = seeds_of(self.seeds)
+        check(len(set(seeds)) == len(seeds), "seeds", self.seeds, "each seed once")

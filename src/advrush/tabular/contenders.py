@@ -44,7 +44,8 @@ class Contender:
             counts = parameters_of_rows(rows, *sizes)
             return rows[counts.index(max(counts))]
         drawn = np.random.default_rng(seed).choice(len(rows), min(self.draws, len(rows)), replace=False)
-        return max((rows[i] for i in drawn), key=lambda row: row.measured[measure])
+        values = [rows[i].measured[measure] for i in drawn]
+        return rows[int(drawn[values.index(max(values))])]
 
 
 def contenders(words: Sequence[str], base: SearchConfig) -> list[Contender]:

@@ -14,6 +14,7 @@ from advrush.config import check
 from advrush.progress import Display
 from advrush.run import Run
 from advrush.searching import derive, search
+from advrush.searching.seeds import seeds_of
 from advrush.tabular.config import BenchmarkConfig
 from advrush.tabular.contenders import Contender, contenders, with_seed
 from advrush.tabular.network_size import parameters_of_rows
@@ -77,14 +78,14 @@ class _Work:
     ) -> None:
         self.table, self.config, self.run = table, config, run
         self.data_dir, self.runs_dir, self.device, self.display = data_dir, runs_dir, device, display
-        self.values = table.values(config.measure)
+        self.values, self.seeds = table.values(config.measure), seeds_of(config.seeds)
         self.searches: list[tuple[str, int, Run]] = []
 
     def finds(self, method: Contender) -> list[dict[str, Any]]:
         """Return what a method finds with each seed."""
         if method.search is not None:
-            return [self._searched(method, seed) for seed in self.config.seeds]
-        seeds: Sequence[int | None] = [None] if method.is_deterministic else self.config.seeds
+            return [self._searched(method, seed) for seed in self.seeds]
+        seeds: Sequence[int | None] = [None] if method.is_deterministic else self.seeds
         sizes = (self.config.network.channels, self.config.network.layers)
         rows = [method.choose(self.table, self.config.measure, seed or 0, sizes) for seed in seeds]
         trained = 0 if method.draws < 2 else method.draws
