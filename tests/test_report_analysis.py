@@ -14,8 +14,8 @@ import pytest
 from advrush import analyze_architecture, analyze_curvature, analyze_landscape, analyze_path, write_report
 from advrush.analysis import CurvatureConfig, LandscapeConfig, PathConfig
 from advrush.data import DataConfig
-from advrush.report.analysis.plots import Range, surface_figure
 from advrush.report.downloads import csv_file, file_name, svg_file
+from advrush.report.sections.landscape import Range, surface_figure
 from advrush.run import Run
 from test_report_html import Page
 

@@ -6,7 +6,7 @@ from advrush.report.html import write_report
 from advrush.report.records import Record, find_records
 from advrush.report.run_list import list_runs, runs_facts
 from advrush.report.saving import save_cells
-from advrush.report.sections import Section
+from advrush.report.section import Section
 from advrush.report.terminal import architectures_of, compare, facts, genotype_text, outcome, run_text, show
 
 __all__ = [

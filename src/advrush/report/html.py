@@ -10,11 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from advrush.report.downloads import figure_files
-from advrush.report.drawing.palette import kind_label
-from advrush.report.figures import attack_label
+from advrush.report.labels import attack_label, kind_label, progress
 from advrush.report.records import Record
-from advrush.report.sections import Section, accuracy_tables, compose
-from advrush.report.summary import progress, sentences
+from advrush.report.section import Section
+from advrush.report.sections.compose import compose, sentences
+from advrush.report.sections.robustness import accuracy_tables
 from advrush.run import write_atomically
 
 

@@ -96,6 +96,13 @@ def network_name(label: str, analysis: Record, records: Sequence[Record]) -> str
     return _name(training, records) if training else label_name(label, records)
 
 
+def analyzed_names(analyses: Sequence[Record], records: Sequence[Record]) -> dict[str, str]:
+    """Return the name of each analysis's network by the analysis's label, with the digest where two are alike."""
+    plain = {r.label: network_name(str((r.result or {}).get("model")), r, records) for r in analyses}
+    count = Counter(plain.values())
+    return {r.label: plain[r.label] if count[plain[r.label]] == 1 else f"{plain[r.label]} {r.digest}" for r in analyses}
+
+
 def trained_by(evaluation: Record, records: Sequence[Record]) -> Record | None:
     """Return the training whose network was evaluated: among the report's runs, else beside the evaluation."""
     model = str((evaluation.result or evaluation.config).get("model", ""))

@@ -55,6 +55,12 @@ class Record:
         return f"{self.stage}/{self.path.resolve().name}"
 
     @property
+    def kind(self) -> str:
+        """Return the stage; of a finished analysis with what was analyzed, `analyze/curvature`."""
+        what = (self.result or {}).get("what")
+        return f"{self.stage}/{what}" if self.stage == "analyze" and what else self.stage
+
+    @property
     def epochs(self) -> int | None:
         """Return how many epochs the run is to have (None where it has none)."""
         value = self.config.get("epochs")

@@ -12,9 +12,9 @@ from advrush.errors import ConfigError
 from advrush.report.drawing.cell_text import to_dot, to_mermaid
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.differences import only_in
-from advrush.report.drawing.palette import kind_label
 from advrush.report.drawing.svg import stacked
 from advrush.report.drawing.svg_pdf import to_pdf
+from advrush.report.labels import kind_label
 from advrush.run import write_atomically
 from advrush.space import Architecture
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
 from advrush.report.drawing.cells import output_label
 from advrush.report.drawing.differences import only_in
-from advrush.report.drawing.palette import kind_label, primitive_label, primitive_style, state_label
-from advrush.report.figures import attack_label
+from advrush.report.drawing.palette import primitive_style
+from advrush.report.labels import data_set, duration, kind_label, primitive_label, state_label
 from advrush.report.names import model_names
 from advrush.report.records import Record
-from advrush.report.summary import data_set
-from advrush.report.tables import accuracies, duration, format_count, percent
+from advrush.report.sections.compose import numbers
 from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
 from advrush.space.files import path_of, read_text
 
@@ -145,28 +144,6 @@ def state(record: Record) -> str:
     return f"epoch {len(record.rows)} of {record.epochs}" if record.epochs else "unfinished"
 
 
-def numbers(record: Record) -> Mapping[str, str]:
-    """Return a run's main numbers for people; accuracies in percent."""
-    last = {**(record.rows[-1] if record.rows else {}), **(record.result or {})}
-    if record.stage == "search":
-        found = {"L_val": last.get("loss_val"), "L_lambda": last.get("curvature")}
-        return {name: f"{value:.4g}" for name, value in found.items() if value is not None}
-    if record.stage == "evaluate":
-        values = accuracies(record.result) if record.result else {}
-        return {attack_label(name): f"{percent(acc)}%" for name, (acc, _, _) in values.items()}
-    if record.stage == "analyze":
-        return analysis_numbers(record.result or {})
-    if record.stage == "benchmark":
-        return benchmark_numbers(record.result or {})
-    if record.stage == "transfer":
-        return {"networks": str(len(last["models"])), "attack": attack_label(last["attack"])} if record.result else {}
-    if record.stage == "examples":
-        return {"attack": attack_label(str(record.config.get("attack")))}
-    shown = {"clean": last.get("clean_acc_val"), "robust": last.get("robust_acc_val")}
-    found_text = {name: f"{percent(value)}%" for name, value in shown.items() if value is not None}
-    return {"parameters": format_count(last.get("parameters")), **found_text}
-
-
 def outcome(path: Path, *, found: bool = False) -> str:
     """Return a finished run's main numbers in one line; `found` says that it had finished before."""
     record = Record.read(path)
@@ -175,24 +152,6 @@ def outcome(path: Path, *, found: bool = False) -> str:
         threat = record.result["threat_model"]
         parts.append(f"({threat['norm']}, eps {threat['eps']:.4g}, {record.result['examples']} images)")
     return ("finished before, not repeated: " if found else "") + "  ".join(parts)
-
-
-def analysis_numbers(result: Mapping[str, Any]) -> dict[str, str]:
-    """Return the main numbers of an analysis."""
-    what = str(result.get("what", ""))
-    if what == "architecture":
-        return {"architectures": str(len(result["rows"]))}
-    if what == "path":
-        found_pearson = result["correlation"]["pearson"]
-        return {"Pearson": f"{found_pearson['value']:.3f}" if found_pearson else "–"}
-    found = {name: result[name] for name in ("lambda_max", "steepest_slope") if name in result}
-    return {name: f"{value.get('mean', value.get('value')):.4g}" for name, value in found.items()}
-
-
-def benchmark_numbers(result: Mapping[str, Any]) -> dict[str, str]:
-    """Return a benchmark's table, and of each method the mean percentile of its finds."""
-    means = {each["label"]: each["percentile"]["mean"] for each in result.get("methods", ())}
-    return {name: "–" if mean is None else f"top {mean:.0f}%" for name, mean in means.items()}
 
 
 def _cell(kind: str, graph: CellGraph, marked: Collection[int] = ()) -> RenderableType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -11,9 +11,8 @@ from advrush.report.benchmark.plots import distribution_figure
 from advrush.report.benchmark.tables import scores_table, searches_table
 from advrush.report.drawing.plot import signed, to_svg
 from advrush.report.records import Record
-from advrush.report.tables import Table
-
-Render = Callable[..., Markup]
+from advrush.report.section import Render
+from advrush.report.table import Table
 
 
 def benchmark_bodies(records: Sequence[Record], render: Render) -> Iterator[tuple[str, str, Markup]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from advrush.report.tables import Entry, Table, duration
+from advrush.report.labels import duration
+from advrush.report.table import Entry, Table
 
 
 def searches_table(result: Mapping[str, Any]) -> Table:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from advrush.report.benchmark.sections import tables_of
 from advrush.report.records import Record
-from advrush.report.tables import Table
+from advrush.report.table import Table
 
 
 def benchmark_tables(path: Path | str) -> list[Table]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from advrush.report.drawing.palette import primitive_color, primitive_label, state_label
+from advrush.report.drawing.palette import primitive_color
+from advrush.report.labels import primitive_label, state_label
 from advrush.space import CellGraph
 
 

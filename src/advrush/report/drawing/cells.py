@@ -8,8 +8,9 @@ from collections.abc import Collection
 from markupsafe import Markup
 
 from advrush.report.drawing.cell_layout import OUTPUT, Item, Layout, arrange
-from advrush.report.drawing.palette import primitive_color, primitive_label, state_label
+from advrush.report.drawing.palette import primitive_color
 from advrush.report.drawing.svg import document, element, text
+from advrush.report.labels import primitive_label, state_label
 from advrush.space import CellGraph
 
 MARGIN = 12.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from advrush.report.drawing.palette import kind_label, primitive_label, state_label
 from advrush.report.drawing.svg import document, element, text
+from advrush.report.labels import kind_label, primitive_label, state_label
 from advrush.report.records import Array, softmax
 from advrush.space import CellGraph, Space
 

@@ -1,9 +1,22 @@
-"""Colors and names of primitives and series, the same in every drawing."""
+"""Colors of primitives and series, the same in every drawing."""
 
 from __future__ import annotations
 
-import re
 from zlib import crc32
+
+from advrush.report.labels import kind_label, primitive_label, state_label
+
+__all__ = [  # the names stand in labels.py; here they go with the colors
+    "OTHER_COLORS",
+    "PRIMITIVE_COLORS",
+    "SERIES",
+    "kind_label",
+    "primitive_color",
+    "primitive_label",
+    "primitive_style",
+    "series_color",
+    "state_label",
+]
 
 PRIMITIVE_COLORS = {
     "none": "#6b7280",
@@ -42,21 +55,3 @@ def primitive_style(primitive: str) -> str:
 def series_color(index: int) -> str:
     """Return the color of the index-th curve."""
     return SERIES[index % len(SERIES)]
-
-
-def primitive_label(primitive: str) -> str:
-    """Return a primitive's name for people: `sep_conv_3x3` is "sep conv 3×3", `skip_connect` is "skip"."""
-    spaced = primitive.removesuffix("_connect").replace("_", " ")
-    return re.sub(r"(\d)x(\d)", r"\1×\2", spaced)
-
-
-def state_label(state: int, inputs: int) -> str:
-    """Return the name of a cell's state: its inputs are c_k-2 and c_k-1 (or "input"), nodes count from 0."""
-    if state >= inputs:
-        return str(state - inputs)
-    return "input" if inputs == 1 else f"c_k-{inputs - state}"
-
-
-def kind_label(kind: str) -> str:
-    """Return the name of a cell kind for headings."""
-    return {"reduce": "Reduction cell", "cell": "Cell"}.get(kind, f"{kind.capitalize()} cell")

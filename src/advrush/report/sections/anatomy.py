@@ -1,24 +1,34 @@
-"""The tables of analyses: Table 6, curvature."""
+"""Section "Anatomy": operations, width, depth and scores of architectures (Table 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from advrush.report.drawing.palette import kind_label
-from advrush.report.tables import Entry, Table, format_count, percent
+from markupsafe import Markup
 
-OPERATIONS = {
-    "max_pool": "max pool", "avg_pool": "average pool", "skip_connect": "skip", "sep_conv": "separable",
-    "dil_conv": "dilated",
-}  # fmt: skip
+from advrush.report.downloads import Download, csv_file
+from advrush.report.labels import format_count, kind_label, operation_label, percent
+from advrush.report.records import Record
+from advrush.report.section import Chapter, Note, Render, Section, body
+from advrush.report.table import Entry, Table
+
+NOTE = Markup(
+    "Counts are over all kinds of cells. Width: the sum over the nodes of the share of their inputs that are inputs of "
+    "the cell, in units of the cell's channels c. Depth: the longest path from an input to the output. HRS: the "
+    "harmonic mean of clean accuracy and accuracy under FGSM (standard training) or PGD-20 (adversarial training), in "
+    "percent."
+)
+PRINTED = Markup(
+    " Small: what the paper prints, where it differs; the published genotypes do not have the paper's counts."
+)
 
 
 def architecture_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return Table 6; what the paper prints where it differs stands below the number."""
     groups = list(dict.fromkeys(name for row in rows for name in row.get("counts", ())))
     kinds = list(dict.fromkeys(kind for row in rows for kind in row.get("width", ())))
-    columns = ["architecture", "parameters", "MACs", *(OPERATIONS.get(name, name.replace("_", " ")) for name in groups)]
+    columns = ["architecture", "parameters", "MACs", *(operation_label(name) for name in groups)]
     if kinds:
         cells = ", ".join(kind_label(kind).lower().removesuffix(" cell") for kind in kinds)
         columns += [f"width ({cells})", f"depth ({cells})"]
@@ -55,21 +65,22 @@ def _by_kind(found: Mapping[str, float], printed: Mapping[str, float], kinds: Se
     return Entry(written(found), f"paper {written(printed)}" if printed and printed != found else "")
 
 
-def curvature_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return the means of curvature over the images, with their intervals; `models` gives the results by name."""
-    names = {
-        "lambda_max": "λ_max", "frobenius": "‖H‖_F", "trace": "trace", "l_lambda": "L_λ", "cosine": "c of Theorem 1",
-    }  # fmt: skip
-    rows = []
-    for name, result in models.items():
-        entries = [Entry(name, f"{100 * result['clean_acc']:.1f}% of {result['images']} right")]
-        entries += [interval_entry(result[key]) for key in names]
-        error = f"{result['relative_error']:.1g}"
-        rows.append((*entries, Entry(str(result["method"]), f"relative error {error}")))
-    caption = "Curvature of the loss in the image: means over the images"
-    return Table(caption, ("network", *names.values(), "computed"), tuple(rows))
+def numbers(record: Record) -> Mapping[str, str]:
+    """Return how many architectures there are."""
+    return {"architectures": str(len((record.result or {})["rows"]))}
 
 
-def interval_entry(value: Mapping[str, float]) -> Entry:
-    """Return a mean with its interval."""
-    return Entry(f"{value['mean']:.3g}", f"[{value['low']:.3g}, {value['high']:.3g}]")
+def sections(records: Sequence[Record], render: Render) -> Iterator[Section]:
+    """Yield the section: Table 6 of each run."""
+    results = [record.result or {} for record in records if record.kind == "analyze/architecture"]
+    if results:
+        parts: list[Table | Download] = []
+        for result in results:
+            table = architecture_table(result["rows"])
+            texts = [[entry.text for entry in row] for row in table.rows]
+            parts += [table, csv_file("architecture", table.columns, texts)]
+        printed = any("printed" in row for result in results for row in result["rows"])
+        yield Section("architecture", "Anatomy", body(render, *parts, Note(NOTE + PRINTED if printed else NOTE)))
+
+
+ANATOMY = Chapter(sections, kind="analyze/architecture", numbers=numbers)

@@ -1,1 +1,0 @@
-"""The report's sections of analysis runs: anatomy, curvature, landscapes, the path of Theorem 1."""
