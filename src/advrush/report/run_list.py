@@ -11,7 +11,8 @@ from rich.console import Console
 
 from advrush.report.names import model_names
 from advrush.report.records import Record, find_records
-from advrush.report.terminal import numbers, state
+from advrush.report.sections.compose import numbers
+from advrush.report.terminal import state
 
 FILES = ("result.json", "metrics.jsonl", "last.pt", "config.toml")
 """What a run writes; the youngest tells when it last did something."""
