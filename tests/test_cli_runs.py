@@ -37,7 +37,8 @@ def test_runs_are_listed_newest_first_at_any_depth_in_one_line_each(tmp_path: Pa
     new = make_run(tmp_path / "deep" / "er", TrainConfig(name="[red]:smile:", epochs=7), 2e9)
     file = io.StringIO()
     list_runs(tmp_path, Console(file=file, width=80, force_terminal=True, markup=False, emoji=False, highlight=False))
-    lines = file.getvalue().splitlines()
+    head, *lines = file.getvalue().splitlines()
+    assert head.split() == ["digest", "stage", "name", "state", "numbers", "changed"]
     assert [line.split()[0] for line in lines] == [new.name[-8:], old.name[-8:]]
     assert max(map(len, lines)) <= 80
     assert "[red]:smile:" in lines[0]

@@ -145,7 +145,7 @@ def test_show_prints_a_run_with_its_numbers_and_cells(tmp_path: Path) -> None:
     assert text == printed(lambda console: console.print(genotype_text(evaluation)))
 
 
-def test_runs_are_listed_by_stage_with_state_and_age(tmp_path: Path) -> None:
+def test_runs_are_listed_with_state_and_age_the_newest_first(tmp_path: Path) -> None:
     search, training = make_search(tmp_path, done=False), make_training(tmp_path)
     make_evaluation(tmp_path, model=f"train/{training.name}", correct={"clean": 9, "pgd20": 3}, examples=10)
     for file in search.iterdir():
@@ -154,12 +154,13 @@ def test_runs_are_listed_by_stage_with_state_and_age(tmp_path: Path) -> None:
     (tmp_path / "train" / "broken-00000000" / "config.toml").write_text("not = = toml")
     assert [record.stage for record in find_records(tmp_path)] == ["search", "train", "evaluate"]
     lines = printed(lambda console: list_runs(tmp_path, console)).splitlines()
-    assert lines[0].split() == ["stage", "name", "digest", "state", "numbers", "time", "changed"]
-    assert lines[1].split()[:6] == ["search", "found", "5eed0000", "epoch", "5", "of"]
-    assert lines[1].rstrip().endswith("d ago")
-    assert "done" in lines[2]
-    assert "network (ResNet-18)" in lines[3]
-    assert "clean 90.00%  robust 30.00%" in lines[3]
+    assert lines[0].split() == ["digest", "stage", "name", "state", "numbers", "changed"]
+    assert lines[3].split()[:6] == ["5eed0000", "search", "found", "epoch", "5", "of"]
+    assert lines[3].rstrip().endswith("d ago")
+    tested, trained = sorted(lines[1:3], key=lambda line: line.split()[1])
+    assert "done" in trained
+    assert "network (ResNet-18)" in tested
+    assert "clean 90.00%  robust 30.00%" in tested
     assert "no runs in" in printed(lambda console: list_runs(tmp_path / "nothing", console))
 
 

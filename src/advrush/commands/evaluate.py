@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 
 from advrush import parallel, report
 from advrush.commands.addresses import run_of
+from advrush.commands.opening import data_line, device_line, open_with, run_line
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
 from advrush.commands.own_data import data_of, settle_for
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
-from advrush.evaluation import EvaluateConfig
+from advrush.evaluation import EvaluateConfig, ResultTable, as_target
 from advrush.evaluation import evaluate as evaluate_stage
 from advrush.progress import plain_console
+from advrush.run import Run
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,7 @@ def evaluate(arguments: list[str]) -> None:
     config, launch = settle_for(config, launch, rest, targets[0])
     if printed_config(config, launch):
         return
-    runs = [
-        evaluate_stage(
-            target, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device,
-            display=launch.shows,
-        )
-        for target in targets
-    ]  # fmt: skip
+    runs = [_one(target, config, launch) for target in targets]
     if not parallel.is_main():
         return
     page = report.write_report(runs[0].path / "report.html", title="Evaluation", runs=[run.path for run in runs])
@@ -55,10 +51,30 @@ def evaluate(arguments: list[str]) -> None:
         return
     console = plain_console()
     for run in runs:
-        if run.found or launch.quiet:
-            console.print(report.outcome(run.path, found=run.found))
+        if run.found:
+            console.print("finished before, not repeated")
+        console.print(f"\n{ResultTable.of(run.result())}\n")
         console.print(f"run     {run.path}")
     console.print(f"report  {page}")
+
+
+def _one(text: str, config: EvaluateConfig, launch: EvaluateLaunch) -> Run:
+    """Say what is attacked, attack it, return the run."""
+    target = as_target(text)
+    if launch.shows and parallel.is_main():
+        about = replace(config, model=target.label, weights=target.digest)
+        count = sum(parameter.numel() for parameter in target.model.parameters())
+        rows = {
+            "data": data_line(config.data.load(launch.data_dir), training=False),
+            "network": f"{target.label}, {count:,} parameters",
+            "attacks": f"{', '.join(config.attacks)}; {config.norm}, eps {config.eps:.4g} ({255 * config.eps:.3g}/255)",
+            "device": device_line(launch.device),
+            "run": run_line(launch, "evaluate", about),
+        }
+        open_with(launch, rows)
+    return evaluate_stage(
+        target, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device, display=launch.shows
+    )
 
 
 def on_other_data(data: DataConfig, options: list[str]) -> DataConfig:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from rich.console import Console
 
 from advrush import parallel, report
+from advrush.commands.opening import cost_line, data_line, device_line, open_with, run_line
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
 from advrush.commands.output import next_line, print_json, printed_config, runs_as_json
 from advrush.commands.own_data import settle, typed_options
@@ -30,21 +31,34 @@ class SearchLaunch(Launch):
 def search(arguments: list[str]) -> None:
     """Search an architecture, print it and where its report is."""
     words, rest = take_positionals(arguments, "search")
-    default = read_recipe("search", SearchConfig, one_recipe("search", words, rest))
+    recipe = one_recipe("search", words, rest)
+    default = read_recipe("search", SearchConfig, recipe)
     config, launch = parse("advrush search RECIPE", default, SearchLaunch(), rest, "Search an architecture.")
     check_warmup(config)
     config, launch = on_data(config, launch, rest)
     if printed_config(config, launch):
         return
     configs = [replace(config, seed=seed) for seed in seeds_of(launch.seeds)] if launch.seeds else [config]
-    runs = [
-        search_stage(
-            each, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device, display=launch.shows
-        )
-        for each in configs
-    ]
+    if launch.shows and parallel.is_main():
+        supernet = f"supernet of {config.layers} cells in the space {config.space}, {config.channels} channels"
+        rows = {
+            "data": data_line(config.data.load(launch.data_dir), training=True),
+            "search": f"{config.objective}, {config.epochs} epochs, {config.warmup_epochs} of them warm-up; {supernet}",
+            "device": device_line(launch.device),
+            "cost": cost_line("search", recipe),
+        }
+        open_with(launch, rows)
+    runs = [_one(each, launch) for each in configs]
     if parallel.is_main():
         finish(runs, plain_console(), config, launch)
+
+
+def _one(config: SearchConfig, launch: SearchLaunch) -> Run:
+    """Say where the search goes, search, return the run."""
+    open_with(launch, {"run": run_line(launch, "search", config)})
+    return search_stage(
+        config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device, display=launch.shows
+    )
 
 
 def on_data(config: SearchConfig, launch: SearchLaunch, options: Sequence[str]) -> tuple[SearchConfig, SearchLaunch]:
@@ -72,9 +86,8 @@ def finish(runs: Sequence[Run], console: Console, config: SearchConfig, launch: 
         print_json(runs_as_json(runs, page))
         return
     for run in runs:
-        console.print(report.genotype_text(run.path))
-        if run.found:
-            console.print(report.outcome(run.path, found=True))
+        plain_console(wrap=True).print(report.genotype_text(run.path))
+        console.print(report.outcome(run.path, found=run.found))
         console.print(f"run     {run.path}")
     console.print(f"report  {page}")
     recipe = "smoke" if config.data.dataset == "digits" else "small"

@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from advrush import parallel, report
 from advrush.commands.addresses import run_of
+from advrush.commands.opening import cost_line, data_line, device_line, open_with, run_line
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
 from advrush.commands.output import next_line, print_json, printed_config, runs_as_json
 from advrush.commands.own_data import data_of, settle, typed_options
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig
-from advrush.models.build import canonical, is_known
+from advrush.models.build import canonical, display_name, is_known
+from advrush.models.count import parameters
 from advrush.progress import plain_console
 from advrush.searching import derive
 from advrush.space.files import path_of, read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
+from advrush.training.loop import blueprint_of
 
 FIXED_DEPTH = ("resnet18", "densenet121")
 """Networks without cells, whose depth is theirs."""
@@ -35,12 +40,15 @@ class TrainLaunch(Launch):
 def train(arguments: list[str]) -> None:
     """Train a network and print where it is."""
     words, rest = take_positionals(arguments, "train")
-    default = read_recipe("train", TrainConfig, one_recipe("train", words, rest))
+    recipe = one_recipe("train", words, rest)
+    default = read_recipe("train", TrainConfig, recipe)
     config, launch = parse("advrush train RECIPE", default, TrainLaunch(), rest, "Train a network.")
     config, launch = on_data(config, launch, rest)
     config = fitted(replace(config, arch=architecture(config.arch)), rest)
     if printed_config(config, launch):
         return
+    if launch.shows and parallel.is_main():
+        open_with(launch, _opening(config, launch, recipe))
     run = train_stage(
         config,
         data_dir=launch.data_dir,
@@ -56,12 +64,30 @@ def train(arguments: list[str]) -> None:
     if launch.json:
         print_json(runs_as_json([run], page))
         return
-    if run.found or launch.quiet:
-        console.print(report.outcome(run.path, found=run.found))
+    console.print(report.outcome(run.path, found=run.found))
     console.print(f"run     {run.path}")
     console.print(f"report  {page}")
     radius = [] if config.attack.eps == EvaluateConfig().eps else ["--eps", str(config.attack.eps)]
     console.print(next_line(launch, "evaluate", run.path, "--attacks", "fgsm,pgd20", *radius))
+
+
+def _opening(config: TrainConfig, launch: TrainLaunch, recipe: str) -> dict[str, str]:
+    """Return what is said before a training."""
+    dataset = config.data.load(launch.data_dir)
+    with torch.device("meta"):
+        count = parameters(blueprint_of(config, dataset).build())
+    known = canonical_name(config.arch)
+    name = display_name(config.arch) if known else "own genotype"
+    attack = config.attack
+    how = "clean images" if config.objective == "standard" else f"PGD-{attack.steps} at Linf, eps {attack.eps:.4g}"
+    return {
+        "data": data_line(dataset, training=True),
+        "network": f"{name}, {count:,} parameters",
+        "train": f"{config.objective} on {how}, {config.epochs} epochs in batches of {config.batch_size}",
+        "device": device_line(launch.device),
+        "cost": cost_line("train", recipe),
+        "run": run_line(launch, "train", config),
+    }
 
 
 def on_data(config: TrainConfig, launch: TrainLaunch, options: Sequence[str]) -> tuple[TrainConfig, TrainLaunch]:

@@ -52,7 +52,10 @@ def transfer(arguments: list[str]) -> None:
     table.add_row("clean", *(f"{100 * value:.2f}" for value in result["clean"]))
     for number, (label, row) in enumerate(zip(result["models"], result["matrix"], strict=True), start=1):
         table.add_row(f"[{number}] {label}", *(f"{100 * value:.2f}" for value in row))
-    console.print(f"accuracy in percent of network [n] under {result['attack']} examples of the row's", markup=False)
+    console.print(
+        f"accuracy in percent of network [n] under {result['attack']} examples of the row's "
+        f"({config.norm}, eps {config.eps:.4g}, {result['examples']:,} images)"
+    )
     if run.found:
         console.print(report.outcome(run.path, found=True))
     console.print(table)

@@ -2,17 +2,20 @@
 
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.evaluate_stage import evaluate
+from advrush.evaluation.result_table import ResultTable
 from advrush.evaluation.results import AttackOutcome, Evaluation, wilson
 from advrush.evaluation.robust_accuracy import measure
-from advrush.evaluation.targets import Target, find_target
+from advrush.evaluation.targets import Target, as_target, find_target
 from advrush.evaluation.transfer_stage import TransferConfig, transfer
 
 __all__ = [
     "AttackOutcome",
     "EvaluateConfig",
     "Evaluation",
+    "ResultTable",
     "Target",
     "TransferConfig",
+    "as_target",
     "evaluate",
     "find_target",
     "measure",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from advrush.evaluation.kept import kept_progress
 from advrush.evaluation.results import Evaluation
 from advrush.evaluation.robust_accuracy import measure
 from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
-from advrush.evaluation.targets import as_target
+from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
 from advrush.progress import Display
 from advrush.run import Run
@@ -33,7 +34,7 @@ SHOWN = 10
 
 
 def evaluate(
-    target: str | Path | nn.Module,
+    target: str | os.PathLike[str] | nn.Module | Target,
     config: EvaluateConfig | None = None,
     *,
     data_dir: Path | str | None = None,

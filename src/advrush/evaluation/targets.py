@@ -39,11 +39,13 @@ def find_target(text: str) -> Target:
     return Target(model.eval(), label, weights_digest(model))
 
 
-def as_target(target: str | Path | nn.Module) -> Target:
-    """Return the network itself, or the one that a text names (see `find_target`)."""
+def as_target(target: str | os.PathLike[str] | nn.Module | Target) -> Target:
+    """Return the network itself, or the one that a text or a run names (see `find_target`)."""
+    if isinstance(target, Target):
+        return target
     if isinstance(target, nn.Module):
         return Target(target, type(target).__name__, weights_digest(target))
-    return find_target(str(target))
+    return find_target(os.fspath(target))
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +114,8 @@ def find_records(runs_dir: Path | str) -> list[Record]:
     order = {"search": 0, "train": 1, "evaluate": 2}
     records = []
     for config in sorted(Path(runs_dir).rglob("config.toml")):
-        if not (config.parent / "environment.json").is_file():  # a file of that name that belongs to no run
+        folder = config.parent.resolve()
+        if folder.parent.name not in order and not re.search("-[0-9a-f]{8}$", folder.name):  # of no run
             continue
         try:
             records.append(Record.read(config.parent))

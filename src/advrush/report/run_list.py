@@ -14,6 +14,7 @@ from advrush.report.records import Record, find_records
 from advrush.report.sections.compose import numbers
 from advrush.report.terminal import state
 
+HEADS = ("digest", "stage", "name", "state", "numbers", "changed")
 FILES = ("result.json", "metrics.jsonl", "last.pt", "config.toml")
 """What a run writes; the youngest tells when it last did something."""
 
@@ -25,7 +26,7 @@ def list_runs(runs_dir: Path | str, console: Console) -> None:
         console.print(f"no runs in {runs_dir}")
         return
     names = model_names([record for record in records if record.stage == "evaluate"], records)
-    rows = [_row(record, names.get(record.path, record.name)) for record in records]
+    rows = [HEADS, *(_row(record, names.get(record.path, record.name)) for record in records)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if console.is_terminal:  # the name gives way, then the numbers
         over = sum(widths) + 2 * (len(widths) - 1) - console.width

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
+from advrush.evaluation.results import wilson
 from advrush.report.drawing.cells import output_label
 from advrush.report.drawing.differences import only_in
 from advrush.report.drawing.palette import primitive_style
@@ -148,10 +149,25 @@ def outcome(path: Path, *, found: bool = False) -> str:
     """Return a finished run's main numbers in one line; `found` says that it had finished before."""
     record = Record.read(path)
     parts = [f"{name} {value}" for name, value in numbers(record).items()]
+    if record.stage == "train" and record.result:
+        parts.append(_held_out(record))
     if record.stage == "evaluate" and record.result:
         threat = record.result["threat_model"]
         parts.append(f"({threat['norm']}, eps {threat['eps']:.4g}, {record.result['examples']} images)")
     return ("finished before, not repeated: " if found else "") + "  ".join(parts)
+
+
+def _held_out(record: Record) -> str:
+    """Return on what the accuracies of a training were measured, with their 95% intervals where that is known."""
+    result, attack = record.result or {}, record.config.get("attack", {})
+    attacked = f"PGD-{attack.get('val_steps')}, Linf, eps {attack.get('eps', 0):.4g}"
+    if (count := result.get("examples_val")) is None:
+        return f"(held-out images; {attacked})"
+    texts = []
+    for name in ("clean", "robust"):
+        low, high = wilson(round(result[f"{name}_acc_val"] * count), count)
+        texts.append(f"{name} {100 * low:.1f} to {100 * high:.1f}%")
+    return f"({count:,} held-out images; {attacked}; 95% intervals: {', '.join(texts)})"
 
 
 def _cell(kind: str, graph: CellGraph, marked: Collection[int] = ()) -> RenderableType:

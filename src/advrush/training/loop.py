@@ -276,6 +276,7 @@ class _Training:
                 "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
                 "epochs": self.epoch,
                 "best_epoch": self.best["epoch"],
+                "examples_val": len(self.held_out),
                 "clean_acc_val": self.best["clean_acc_val"],
                 "robust_acc_val": self.best["robust_acc_val"],
                 "last_clean_acc_val": checked[-1]["clean_acc_val"],

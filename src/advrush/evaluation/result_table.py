@@ -1,0 +1,118 @@
+"""The table of an evaluation: for a terminal, a notebook, a paper, a program."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+COLUMNS = ("attack", "accuracy", "low", "high", "images", "norm", "eps", "seconds", "forward", "backward")
+HEADS = ("attack", "accuracy", "95% interval", "seconds", "forward", "backward")
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Accuracies clean, under each attack and in the worst case, with their intervals and what they cost.
+
+    A row maps COLUMNS to values: accuracies as fractions, `eps` in [0, 1] pixel units, passes in examples; None where
+    a cell has no value.
+    """
+
+    title: str
+    rows: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...] = ()
+    """Warnings that speak against a number."""
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> ResultTable:
+        """Return the table of the result of an evaluation run, or of `Evaluation.to_dict`."""
+        threat = result.get("threat_model", {})
+        common = {"images": result["examples"], "norm": threat.get("norm"), "eps": threat.get("eps")}
+        rows = [_row("clean", result["clean_acc"], result["clean_interval"], {**common, "norm": None, "eps": None})]
+        notes = []
+        for attack in result["attacks"]:
+            rows.append(_row(attack["name"], attack["robust_acc"], attack["interval"], common, attack))
+            notes += [f"{attack['name']}: {text}" for text in attack.get("warnings", ())]
+        if len(result["attacks"]) > 1:
+            worst = result["worst_case"]
+            rows.append(_row("worst case", worst["robust_acc"], worst["interval"], common))
+        return cls(_title(result), tuple(rows), tuple(notes))
+
+    def text(self) -> str:
+        """Return lines for a terminal."""
+        cells = [HEADS, *(_shown(row) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(text.ljust(width) if i == 0 else text.rjust(width) for i, (text, width) in _numbered(row, widths))
+            for row in cells
+        ]
+        return "\n".join([self.title, *(line.rstrip() for line in lines), *(f"warning: {n}" for n in self.notes)])
+
+    def csv(self) -> str:
+        """Return COLUMNS and rows as comma-separated values, accuracies as fractions."""
+        file = io.StringIO()
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return file.getvalue()
+
+    def latex(self) -> str:
+        """Return a tabular environment with the rules of the package booktabs, accuracies in percent."""
+        head = " & ".join(map(_tex, HEADS)) + r" \\"
+        lines = [r"\begin{tabular}{lrrrrr}", r"\toprule", head, r"\midrule"]
+        lines += [" & ".join(_tex(cell) for cell in _shown(row)) + r" \\" for row in self.rows]
+        return "\n".join([f"% {self.title}", *lines, r"\bottomrule", r"\end{tabular}", ""])
+
+    def _repr_html_(self) -> str:
+        """Return the table as notebooks show it."""
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in HEADS)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _shown(row)) + "</tr>" for row in self.rows
+        )
+        notes = "".join(f"<p>warning: {html.escape(note)}</p>" for note in self.notes)
+        caption = f"<caption>{html.escape(self.title)}</caption>"
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+
+    def to_pandas(self) -> Any:
+        """Return a pandas DataFrame of COLUMNS and rows; pandas must be installed."""
+        import pandas
+
+        return pandas.DataFrame([dict(row) for row in self.rows], columns=list(COLUMNS))
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def _numbered(row: Sequence[str], widths: Sequence[int]) -> list[tuple[int, tuple[str, int]]]:
+    return list(enumerate(zip(row, widths, strict=True)))
+
+
+def _row(
+    name: str, acc: float, interval: Sequence[float], common: Mapping[str, Any], cost: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    cost = cost or {}
+    spent = {"seconds": cost.get("seconds"), "forward": cost.get("forwards"), "backward": cost.get("backwards")}
+    return {"attack": name, "accuracy": acc, "low": interval[0], "high": interval[1], **common, **spent}
+
+
+def _shown(row: Mapping[str, Any]) -> tuple[str, ...]:
+    seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+    passes = ("" if row[name] is None else f"{row[name]:,}" for name in ("forward", "backward"))
+    interval = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}%"
+    return row["attack"], f"{100 * row['accuracy']:.2f}%", interval, seconds, *passes
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    """Return "MODEL on DATA, Linf, eps 0.031 (7.91/255), 1,000 images" of what the result tells."""
+    threat = result.get("threat_model")
+    radius = [f"{threat['norm']}, eps {threat['eps']:.4g} ({255 * threat['eps']:.3g}/255)"] if threat else []
+    about = " on ".join(str(result[name]) for name in ("model", "dataset") if result.get(name))
+    images = f"{result['examples']:,} image{'' if result['examples'] == 1 else 's'}"
+    return ", ".join([*([about] if about else []), *radius, images])
+
+
+def _tex(text: str) -> str:
+    return text.replace("%", r"\%").replace("_", r"\_").replace("#", r"\#").replace("&", r"\&")
