@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advrush.errors import GenotypeError
-from advrush.space import PRIMITIVES, PUBLISHED, Edge, Genotype, GraphEdge, parse
+from advrush.space import PRIMITIVES, PUBLISHED, CellGraph, Edge, Genotype, GraphEdge, parse
 from advrush.space.genotype import EXTRA_PRIMITIVES, from_dict
 
 NORMAL = [["sep_conv_3x3", 1], ["sep_conv_3x3", 0], ["skip_connect", 0], ["sep_conv_5x5", 2]]
@@ -46,6 +46,13 @@ def test_cells_hold_every_edge_with_its_target(genotype: Genotype) -> None:
     assert [edge.target for edge in graph.edges] == [2 + k // 2 for k in range(2 * graph.nodes)]
     assert all(edge.source < edge.target for edge in graph.edges)
     assert graph.outputs == genotype.normal_concat
+
+
+@pytest.mark.parametrize(("skips", "collapsed"), [(0, False), (2, False), (3, True), (4, True)])
+def test_a_cell_of_more_than_half_skips_has_collapsed(skips: int, collapsed: bool) -> None:
+    names = ["skip_connect"] * skips + ["sep_conv_3x3"] * (4 - skips)
+    graph = CellGraph(2, 2, tuple(GraphEdge(0, 2, name) for name in names), (2, 3))
+    assert (graph.skips, graph.collapsed) == (skips, collapsed)
 
 
 def test_text_as_researchers_paste_it() -> None:

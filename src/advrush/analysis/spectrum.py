@@ -19,6 +19,7 @@ from advrush.config import check
 from advrush.errors import ModelContractError
 from advrush.models.cell import plain_modules
 from advrush.modes import evaluating, frozen
+from advrush.seeds import Purpose, derive_seed
 
 Method = Literal["auto", "exact", "lanczos"]
 
@@ -108,7 +109,7 @@ def input_spectrum(
             if chosen == "exact":
                 parts.append(exact_spectrum(exact, x[rows], y[rows]))
             else:
-                generator = torch.Generator().manual_seed(seed * 1_000_003 + begin)
+                generator = torch.Generator().manual_seed(derive_seed(Purpose.PROBE_BATCH, seed, begin))
                 parts.append(
                     lanczos_spectrum(
                         exact,

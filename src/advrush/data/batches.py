@@ -11,6 +11,7 @@ from torch import Tensor
 from advrush.config import check
 from advrush.data.augment import Augment, Draws
 from advrush.data.dataset import Split
+from advrush.seeds import Purpose, derive_seed
 
 
 def epoch_batches(
@@ -36,7 +37,7 @@ def epoch_batches(
     """
     most = len(split) if drop_last else max(len(split), batch_size)
     check(world <= batch_size <= most, "batch_size", batch_size, f"{world} to {most}, the images there are")
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    generator = torch.Generator().manual_seed(derive_seed(Purpose.DATA_ORDER, seed, epoch))
     order = torch.randperm(len(split), generator=generator) if shuffle else torch.arange(len(split))
     draws = None if augment is None else Draws.of(augment, len(split), split.images.shape[-2:], generator)
     color = None if mean is None else torch.tensor(mean, dtype=torch.float32)

@@ -21,6 +21,7 @@ from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.sweep import Sweep
 from advrush.modes import evaluating, frozen
 from advrush.parallel import Parallel
+from advrush.seeds import Purpose, derive_seed
 
 Progress = dict[str, Tensor]
 """Flags so far by attack, int8 (N,): 1 still correct, 0 broken, -1 not yet attacked, and under `NAME/spent` what
@@ -203,7 +204,8 @@ def _joined(outcome: Outcome, own: Tensor, total: int, team: Parallel) -> Outcom
 def seeded_batches(attack: Attack, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Attack]]:
     """Yield the rows of each batch and the attack with a seed of the batch's own, so that any batch can be repeated."""
     for batch in _batches(rows, batch_size):
-        yield batch, replace(attack, seed=attack.seed + int(batch[0]))  # type: ignore[type-var]  # attacks are dataclasses
+        seed = derive_seed(Purpose.ATTACK_BATCH, attack.seed, int(batch[0]))
+        yield batch, replace(attack, seed=seed)  # type: ignore[type-var]  # attacks are dataclasses
 
 
 def _batches(rows: Tensor, batch_size: int) -> Iterator[Tensor]:

@@ -46,13 +46,34 @@ def track(norms: Sequence[nn.BatchNorm2d], mean: Tensor, variance: Tensor, count
     """Move the running statistics of all `norms` as each by itself would, for a batch of `count` values a channel."""
     unbiased = variance * (count / max(count - 1, 1))
     for norm in norms:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        assert norm.num_batches_tracked is not None
-        momentum = float(norm.momentum or 0.0)
-        norm.num_batches_tracked.add_(1)
-        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
-        norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), momentum)
+        move_running_statistics(norm, mean, unbiased)
+
+
+@torch.no_grad()
+def move_running_statistics(norm: nn.BatchNorm2d, mean: Tensor, unbiased: Tensor) -> None:
+    """Move a layer's running mean and variance (C,) towards a batch's, by its momentum or as a plain average.
+
+    A layer without running statistics stays as it is.
+    """
+    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+        return
+    norm.num_batches_tracked.add_(1)
+    momentum = float(norm.momentum) if norm.momentum is not None else 1.0 / float(norm.num_batches_tracked)
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
+    norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), momentum)
+
+
+def fixed_scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return scale and shift (C,) of a batch norm with its running statistics: y = scale * x + shift.
+
+    Multiplied in this order, which `torch.nn.utils.fusion` does not keep for the shift: the last bit differs there.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    scale = scale * norm.weight if norm.affine else scale
+    shift = -norm.running_mean * scale
+    return scale, shift + norm.bias if norm.affine else shift
 
 
 class _Normalize(torch.autograd.Function):

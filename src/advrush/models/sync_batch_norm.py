@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce as _all_reduce
+
+from advrush.kernels.batch_statistics import move_running_statistics
 
 
 class CrossProcessBatchNorm(nn.BatchNorm2d):
@@ -24,20 +25,11 @@ class CrossProcessBatchNorm(nn.BatchNorm2d):
         mean = all_reduce(x.sum(dim=(0, 2, 3))) / count
         centered = x - mean.view(1, -1, 1, 1)
         variance = all_reduce(centered.square().sum(dim=(0, 2, 3))) / count
-        self._track(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        move_running_statistics(self, mean.detach(), variance.detach() * count / max(count - 1, 1))
         y: Tensor = centered * (variance.view(1, -1, 1, 1) + self.eps).rsqrt()
         if self.affine:
             y = y * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
         return y
-
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            momentum = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-            self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
 
 
 def all_reduce(x: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from advrush.progress import Display
 from advrush.reading.gate import reading
 from advrush.reading.text import read_toml
 from advrush.run import LAST, Run, described, memory_advice
+from advrush.schedule import cosine
 from advrush.searching.config import SearchConfig
 from advrush.searching.monitor import Monitor, describe, skip_warning
 from advrush.searching.objectives import (
@@ -35,6 +35,7 @@ from advrush.searching.objectives import (
 )
 from advrush.searching.select import objective_of
 from advrush.searching.streams import Streams
+from advrush.seeds import Purpose, derive_seed
 from advrush.space import Architecture, space_named
 
 
@@ -178,13 +179,14 @@ class _Search:
 
     def _batches(self) -> Iterator[Batch]:
         for step, ((x, y), (x_val, y_val)) in enumerate(self.streams.epoch(self.epoch)):
-            generator = torch.Generator().manual_seed(self.config.seed * 10**9 + self.epoch * 10**5 + step)
+            seed = derive_seed(Purpose.SEARCH_STEP, self.config.seed, self.epoch, step)
+            generator = torch.Generator().manual_seed(seed)
             yield Batch(x, y, x_val, y_val, self.weight_optimizer, self.team, generator)
 
     def _set_rate(self) -> float:
         """Set the cosine schedule's rate for this epoch and return it."""
         w = self.config.weights
-        lr = w.lr_min + (w.lr - w.lr_min) * (1 + math.cos(math.pi * self.epoch / self.config.epochs)) / 2
+        lr = cosine(w.lr, w.lr_min, self.epoch, total=self.config.epochs)
         for group in self.weight_optimizer.param_groups:
             group["lr"] = lr
         return lr

@@ -11,7 +11,7 @@ from torch import Tensor
 from advrush.models.supernet import Supernet
 from advrush.parallel import Parallel
 from advrush.searching.objectives import AlphaStep
-from advrush.space import CellGraph
+from advrush.space.genotype import is_collapsed
 
 
 class Monitor:
@@ -57,7 +57,7 @@ class Monitor:
             **mean,
             "curvature": curvature,
             "alpha_entropy": self.supernet.entropies(),
-            "skips": {kind: _skips(graph) for kind, graph in genotype.cells().items()},
+            "skips": {kind: graph.skips for kind, graph in genotype.cells().items()},
             "edges": {kind: len(graph.edges) for kind, graph in genotype.cells().items()},
             "genotype": genotype.to_dict(),
             "seconds": round(time.monotonic() - self.started, 3),
@@ -77,13 +77,9 @@ def describe(row: dict[str, Any], epochs: int) -> str:
 def skip_warning(row: dict[str, Any]) -> str | None:
     """Return a warning when skip connections are more than half of a cell: the known collapse of DARTS."""
     for kind, skips in row["skips"].items():
-        if 2 * skips > row["edges"][kind]:
+        if is_collapsed(skips, row["edges"][kind]):
             return (
                 f"warning: {skips} of the {row['edges'][kind]} edges of the {kind} cell are skip connections; "
                 "DARTS is known to collapse so: fewer epochs, a larger curvature.gamma or another seed may help"
             )
     return None
-
-
-def _skips(graph: CellGraph) -> int:
-    return sum(edge.primitive == "skip_connect" for edge in graph.edges)

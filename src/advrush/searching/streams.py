@@ -12,6 +12,7 @@ from advrush.config import check
 from advrush.data import Augment, Dataset, Split, epoch_batches, split_half
 from advrush.parallel import Parallel
 from advrush.searching.config import SearchConfig
+from advrush.seeds import Purpose, derive_seed
 
 Pair = tuple[Tensor, Tensor]
 
@@ -53,7 +54,7 @@ class Streams:
             second = self._first_batch(epoch)
         else:
             first = self._stream(self.weights, self.config.seed, epoch)
-            second = self._stream(self.alphas, self.config.seed + 1, epoch)
+            second = self._stream(self.alphas, derive_seed(Purpose.SECOND_LEVEL, self.config.seed), epoch)
         for (x, y), (x_val, y_val) in zip(first, second, strict=True):
             yield (self._normalize(x), y), (self._normalize(x_val), y_val)
 
@@ -69,7 +70,9 @@ class Streams:
         """Yield the first images of the set at every step, newly augmented."""
         first = self.alphas.subset(torch.arange(self.config.batch_size))
         for step in range(self.steps):
-            yield from self._stream(first, self.config.seed + 1, epoch * self.steps + step, shuffle=False)
+            yield from self._stream(
+                first, derive_seed(Purpose.SECOND_LEVEL, self.config.seed), epoch * self.steps + step, shuffle=False
+            )
 
     def _normalize(self, x: Tensor) -> Tensor:
         return (x.to(self.mean.dtype) - self.mean) / self.std

@@ -62,6 +62,21 @@ class CellGraph(NamedTuple):
     edges: tuple[GraphEdge, ...]
     outputs: tuple[int, ...]
 
+    @property
+    def skips(self) -> int:
+        """Return the number of skip connections."""
+        return sum(edge.primitive == "skip_connect" for edge in self.edges)
+
+    @property
+    def collapsed(self) -> bool:
+        """Tell whether skip connections are more than half of the edges: the known collapse of DARTS."""
+        return is_collapsed(self.skips, len(self.edges))
+
+
+def is_collapsed(skips: int, edges: int) -> bool:
+    """Tell whether so many skip connections among so many edges are a collapsed cell."""
+    return 2 * skips > edges
+
 
 class Architecture(Protocol):
     """What the genotype of every search space offers."""

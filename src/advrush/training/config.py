@@ -8,6 +8,7 @@ from typing import Literal
 
 from advrush.config import check
 from advrush.data import Augment, DataConfig
+from advrush.schedule import cosine
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class OptimizerConfig:
             case "step":
                 return self.lr * self.decay_factor ** sum(progress >= epoch for epoch in self.decay_epochs)
             case "cosine":
-                return self.lr_min + (self.lr - self.lr_min) * (1 + math.cos(math.pi * progress / epochs)) / 2
+                return cosine(self.lr, self.lr_min, progress, total=epochs)
             case "one-cycle":
                 share = progress / epochs
                 if share < self.rise:

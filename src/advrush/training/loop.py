@@ -24,6 +24,7 @@ from advrush.models.weights.saved import BEST, DROP, WEIGHTS, Blueprint
 from advrush.progress import Display
 from advrush.reading.gate import reading
 from advrush.run import LAST, Run, described, memory_advice
+from advrush.seeds import Purpose, derive_seed
 from advrush.track import Mirror, tracker
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
@@ -177,8 +178,8 @@ class _Training:
             rank=self.team.rank, world=self.team.world, mean=self.mean,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[] if self.team.device.type == "cpu" else [self.team.device]):
-            torch.manual_seed(config.seed * 10**6 + self.epoch)  # drop path draws from the global generator
-            generator = torch.Generator().manual_seed((config.seed + 1) * 10**6 + self.epoch)
+            torch.manual_seed(derive_seed(Purpose.DROP_PATH, config.seed, self.epoch))  # drop path draws globally
+            generator = torch.Generator().manual_seed(derive_seed(Purpose.ATTACK_STARTS, config.seed, self.epoch))
             for step, (x, y) in enumerate(display.steps(batches, total=self.steps, epoch=self.epoch)):
                 lr = config.optimizer.rate(self._progress(step), config.epochs)
                 totals += self.stepper(x, y, generator, lr=lr, awp=config.awp * (self.epoch >= config.awp_after))

@@ -16,6 +16,7 @@ from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.counting import counting
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.threat import threat_model
+from advrush.seeds import Purpose, derive_seed
 
 OnBatch = Callable[[Ledger], None]
 
@@ -113,7 +114,8 @@ class _Runner:
 
     def _draws(self, attack: Staged, index: int, number: int, rows: Tensor) -> Draws:
         if self.order == "example":
-            return ExampleDraws(attack.seed + 7919 * index, self.indices[rows], calls=number << 32)
+            seed = derive_seed(Purpose.ENSEMBLE_MEMBER, attack.seed, index)
+            return ExampleDraws(seed, self.indices[rows], calls=number << 32)
         members = self.ledger.alive(index, 0)
         place = torch.searchsorted(members, rows)
         groups = []

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
 
 from advrush.kernels.batch_norm import normalize, normalize_alike
+from advrush.kernels.batch_statistics import fixed_scale_and_shift
 from advrush.kernels.concat import join
 from advrush.models.fused.conv_chain import Chain, Stage, read_branches, read_chain
 from advrush.models.fused.layers import convolved
@@ -157,10 +158,7 @@ def fold_norm(stage: Stage) -> Callable[[Tensor], Tensor] | None:
     trained = layer.weight.requires_grad or (norm.affine and (norm.weight.requires_grad or norm.bias.requires_grad))
     if trained or layer.bias is not None or type(norm) is not nn.BatchNorm2d:
         return None
-    scale = (norm.running_var + norm.eps).rsqrt()
-    scale = scale * norm.weight if norm.affine else scale
-    bias = -norm.running_mean * scale
-    bias = bias + norm.bias if norm.affine else bias
+    scale, bias = fixed_scale_and_shift(norm)
     weight = layer.weight * scale.view(-1, 1, 1, 1)
     stride, padding, dilation, groups = layer.stride, layer.padding, layer.dilation, layer.groups
     return lambda x: conv2d(x, weight, bias, stride, padding, dilation, groups)

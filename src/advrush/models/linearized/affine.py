@@ -11,6 +11,7 @@ from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input
 
 from advrush.kernels import depthwise_conv as depthwise
+from advrush.kernels.batch_statistics import fixed_scale_and_shift
 from advrush.models.fused.conv_chain import Stage
 from advrush.models.fused.layers import even_and_odd, is_depthwise
 from advrush.space.operations import FactorizedReduce
@@ -161,13 +162,8 @@ def _scale_and_shift(stage: Stage) -> tuple[Tensor | None, Tensor]:
         last = stage.layers[-1]
         assert isinstance(last, nn.Conv2d), "a factorized reduce ends in its batch norm"
         return None, last.weight.new_zeros(last.out_channels).detach()
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = (norm.running_var + norm.eps).rsqrt()
-    if norm.affine:
-        scale = scale * norm.weight.detach()
-    shift = -norm.running_mean * scale
-    return scale, shift + norm.bias.detach() if norm.affine else shift
+    scale, shift = fixed_scale_and_shift(norm)
+    return scale.detach(), shift.detach()
 
 
 def _linear(layer: nn.Conv2d | FactorizedReduce, scale: Tensor | None) -> _Linear:

@@ -86,7 +86,7 @@ def _search(record: Record, name: str) -> dict[str, Any]:
         )
         if rows and rows[-1].get("alpha_entropy")
         else None,
-        "collapsed": [kind for kind, cell in cells.items() if 2 * _skips(cell.edges) > len(cell.edges)],
+        "collapsed": [kind for kind, cell in cells.items() if cell.collapsed],
     }
 
 
@@ -97,10 +97,6 @@ def _frames(record: Record, kinds: Sequence[str]) -> str:
         return ""
     frames = {kind: [(1000 * each).round().astype(int).ravel().tolist() for each in by_kind[kind]] for kind in kinds}
     return json.dumps(frames, separators=(",", ":"))
-
-
-def _skips(edges: Sequence[Any]) -> int:
-    return sum(edge.primitive == "skip_connect" for edge in edges)
 
 
 def sentence(record: Record) -> str:
