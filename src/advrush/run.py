@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import os
 import platform
@@ -14,52 +13,21 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import safetensors.torch
 import torch
 
 from advrush import config as configs
 from advrush.errors import RunError
+from advrush.identity import IDENTITY, difference
+from advrush.lock import LOCK, Lock
 from advrush.reading import tensors as stored
 from advrush.reading.gate import reading, reason
 from advrush.reading.text import read_json, read_object, read_rows
 
-try:
-    import fcntl
-except ImportError:  # Windows: runs can be read and written there, but a second process is not kept out
-    fcntl = None  # type: ignore[assignment]
-
 LAST = "last.pt"
 """The state of an unfinished stage."""
-
-
-IDENTITY = "identity.json"
-"""What a run is of besides its configuration."""
-
-
-def _alike(known: Any, now: Any) -> bool:
-    """Return whether two entries of an identity are equal; lists of numbers up to rounding."""
-    if isinstance(known, list) and isinstance(now, list):
-        scale = max((abs(float(v)) for v in known), default=0.0)
-        return len(known) == len(now) and all(
-            abs(float(a) - float(b)) <= 1e-3 * scale + 1e-9 for a, b in zip(known, now, strict=True)
-        )
-    return bool(known == now)
-
-
-def described(objective: object) -> str:
-    """Return the class of an object, and its fields where it is a dataclass; never an address in memory."""
-    kind = f"{type(objective).__module__}.{type(objective).__qualname__}"
-    if not dataclasses.is_dataclass(objective) or isinstance(objective, type):
-        return kind
-    values = {f.name: getattr(objective, f.name) for f in dataclasses.fields(objective)}
-    fields = (f"{k}={v!r}" if isinstance(v, int | float | str | None) else f"{k}=..." for k, v in values.items())
-    return f"{kind}({', '.join(fields)})"
-
-
-def _short(value: Any) -> str:
-    return f"{len(value)} numbers" if isinstance(value, list) else str(value)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -67,11 +35,15 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @dataclass
@@ -84,7 +56,7 @@ class Run:
     path: Path
     found: bool = False
     """Whether the run had finished already when it was opened, so that nothing was computed."""
-    _lock: IO[str] | None = field(default=None, repr=False)
+    _lock: Lock | None = field(default=None, repr=False)
 
     @classmethod
     def open(
@@ -115,36 +87,40 @@ class Run:
             configs.check_numbers(config)
         run = cls(Path(runs_dir) / stage / f"{name}-{configs.digest(config)}")
         if writer:
-            try:
-                run.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise RunError(f"{run.path}: cannot be created ({error.strerror}); choose another --runs-dir") from None
-            run._acquire()
-            try:
-                run._compare(identity or {})
-            except RunError:
-                run.close()
-                raise
-            run.found = run.done
-            if not run.found:
-                write_atomically(run.path / "config.toml", configs.to_toml(config))
-                place = {} if data_dir is None else {"data_dir": str(data_dir)}
-                run.write_json("environment.json", environment() | place)
+            run._begin(config, identity or {}, data_dir)
         return run
+
+    def _begin(self, config: Any, identity: Mapping[str, Any], data_dir: Path | str | None) -> None:
+        """Create and lock the directory, and write what it is of; a failure leaves no folder behind."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock = Lock.acquire(self.path)
+            except OSError:  # a finished run in a folder that can only be read is a cache hit all the same
+                if not self.done:
+                    raise
+            self._compare(identity)
+            self.found = self.done
+            if not self.found:
+                write_atomically(self.path / "config.toml", configs.to_toml(config))
+                place = {} if data_dir is None else {"data_dir": str(data_dir)}
+                self.write_json("environment.json", environment() | place)
+        except OSError as error:
+            self.close()
+            raise RunError(f"{self.path}: cannot be created ({error.strerror}); choose another --runs-dir") from None
+        except BaseException:
+            self.close()
+            raise
 
     def _compare(self, identity: Mapping[str, Any]) -> None:
         """Write identity.json, or raise RunError where the one that is there tells of something else."""
-        path = self.path / IDENTITY
-        if path.is_file():
-            known = self.read_json(IDENTITY)
-            for key in sorted(set(known) & set(identity) if isinstance(known, dict) else ()):
-                if not _alike(known[key], identity[key]):
-                    then, now = _short(known[key]), _short(identity[key])
-                    raise RunError(
-                        f"{self.path}: this run is of another {key}: {then} then, {now} now; "
-                        "give the configuration another name, or remove that run"
-                    )
-        elif identity:
+        if (self.path / IDENTITY).is_file():
+            differing = difference(self.read_json(IDENTITY), identity)
+            if differing is not None:
+                raise RunError(
+                    f"{self.path}: this run is of {differing}; give the configuration another name, or remove that run"
+                )
+        elif identity and self._lock is not None:
             self.write_json(IDENTITY, dict(identity))
 
     @classmethod
@@ -164,13 +140,13 @@ class Run:
             return
         try:
             there = {file.name for file in self.path.iterdir()}
-            if there <= {"config.toml", "environment.json", IDENTITY, ".lock"}:
+            if there <= {"config.toml", "environment.json", IDENTITY, LOCK}:
                 for file in there:
                     (self.path / file).unlink()
                 self.path.rmdir()
         except OSError:  # another process came in between, or the folder cannot be written: it stays
             pass
-        self._lock.close()
+        self._lock.release()
         self._lock = None
 
     @property
@@ -258,19 +234,6 @@ class Run:
     def read_json(self, name: str) -> Any:
         """Read a JSON file of this run. Raises RunError, naming the file, where it cannot be read as JSON."""
         return read_json(self.path / name)
-
-    def _acquire(self) -> None:
-        lock = (self.path / ".lock").open("a+")
-        try:
-            if fcntl is not None:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # a file system without locks
-                self._lock = lock
-                return
-            lock.close()
-            raise RunError(f"{self.path}: another process is working on this run; wait for it or stop it") from None
-        self._lock = lock
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from advrush.data import DataConfig, Dataset
 from advrush.errors import ConfigError
 from advrush.progress import Display
 from advrush.run import Run
+from advrush.stage import stage
 
 STAGE = "analyze"
 
@@ -30,15 +31,11 @@ def analyze(
     An analysis is one process: under torchrun, only rank 0 works and the others wait.
     """
     team = parallel.setup(device)
-    run = Run.open(Path(runs_dir), STAGE, config.name, config, writer=team.is_main)
-    try:
-        if team.is_main and not run.done:
+    with stage(team, runs_dir, STAGE, config) as (run, todo):
+        if todo and team.is_main:
             with Display(title, epochs=epochs, show=display) as screen:
                 work(run, screen, team.device)
-        team.barrier()
-        return run
-    finally:
-        run.close()
+    return run
 
 
 def test_images(data: DataConfig, images: int, data_dir: Path | str | None) -> tuple[Dataset, DataConfig]:

@@ -28,6 +28,7 @@ from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
 from advrush.progress import Display
 from advrush.run import Run
+from advrush.stage import stage
 
 SHOWN = 10
 """Examples kept as pictures for the report."""
@@ -61,16 +62,10 @@ def evaluate(
     attacks = attacks_of(config)
     dataset = config.data.load(data_dir)
     identity = {"data": dataset.checksum, "outputs": outputs(found.model, dataset)}
-    run = Run.open(
-        Path(runs_dir), "evaluate", config.name, config, writer=team.is_main, identity=identity, data_dir=data_dir
-    )
-    try:
-        if not team.share(run.done):
+    with stage(team, runs_dir, "evaluate", config, identity=identity, data_dir=data_dir) as (run, todo):
+        if todo:
             _evaluate(found.model.to(team.device), config, attacks, dataset, run, display and team.is_main, team)
-        team.barrier()
-        return run
-    finally:
-        run.close()
+    return run
 
 
 def outputs(model: nn.Module, dataset: Dataset) -> list[float]:

@@ -23,6 +23,7 @@ from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
 from advrush.progress import Display
 from advrush.run import Run
+from advrush.stage import stage
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,13 @@ def transfer(
     config = replace(config or TransferConfig(), models=tuple(f"{one.label}:{one.digest}" for one in found))
     (attack,) = parse_attacks(config.attack, threat_model(config.norm, config.eps), seed=config.seed)
     dataset = config.data.load(data_dir)
-    run = Run.open(Path(runs_dir), "transfer", config.name, config, writer=team.is_main)
-    try:
-        if not team.share(run.done):
+    with stage(team, runs_dir, "transfer", config) as (run, todo):
+        if todo:
             split = dataset.test.to(team.device)
             x, y = split.images.float() / 255, split.labels
             with Display("transfer", show=display and team.is_main) as screen:
                 _measure(found, config, attack, x, y, run, Path(runs_dir), screen, team)
-        team.barrier()
-        return run
-    finally:
-        run.close()
+    return run
 
 
 def _measure(
@@ -151,9 +148,9 @@ def _examples(
     about = ExamplesConfig(
         source.label, source.digest, config.data, config.attack, config.norm, config.eps, config.batch_size, config.seed
     )
-    kept = Run.open(runs, "examples", source.label.replace("/", "-").replace(":", "-"), about, writer=team.is_main)
-    try:
-        if not team.share(kept.done):
+    label = source.label.replace("/", "-").replace(":", "-")
+    with stage(team, runs, "examples", about, name=label) as (kept, todo):
+        if todo:
             x_adv, searched = torch.full_like(x, UNKNOWN), searched_on(model, EvaluateConfig())
             with evaluating(searched), frozen(searched):
                 # the examples that are right first: the same batches and seeds as in an evaluation
@@ -168,10 +165,7 @@ def _examples(
             if team.is_main:
                 kept.save_tensors("x_adv.safetensors", {"x_adv": x_adv})
                 kept.finish({"examples": len(x)})
-            team.barrier()
-        return kept.load_tensors("x_adv.safetensors")["x_adv"].to(x)
-    finally:
-        kept.close()
+    return kept.load_tensors("x_adv.safetensors")["x_adv"].to(x)
 
 
 def _flags(model: nn.Module, x: Tensor, y: Tensor, batch_size: int) -> Tensor:

@@ -15,12 +15,13 @@ from advrush import parallel
 from advrush.curvature import measure_curvature
 from advrush.data import Dataset
 from advrush.errors import RunError
+from advrush.identity import described
 from advrush.models.supernet import Supernet
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.progress import Display
 from advrush.reading.gate import reading
 from advrush.reading.text import read_toml
-from advrush.run import LAST, Run, described, memory_advice
+from advrush.run import LAST, Run, memory_advice
 from advrush.schedule import cosine
 from advrush.searching.config import SearchConfig
 from advrush.searching.monitor import Monitor, describe, skip_warning
@@ -37,6 +38,7 @@ from advrush.searching.select import objective_of
 from advrush.searching.streams import Streams
 from advrush.seeds import Purpose, derive_seed
 from advrush.space import Architecture, space_named
+from advrush.stage import stage
 
 
 def search(
@@ -66,18 +68,12 @@ def search(
     team = parallel.setup(device)
     dataset = config.data.load(data_dir)
     identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
-    run = Run.open(
-        Path(runs_dir), "search", config.name, config, writer=team.is_main, identity=identity, data_dir=data_dir
-    )
-    try:
-        if not team.share(run.done):
+    with stage(team, runs_dir, "search", config, identity=identity, data_dir=data_dir) as (run, todo):
+        if todo:
             chosen = objective or objective_of(config, dataset)
             with memory_advice("batch_size", config.batch_size):
                 _Search(config, dataset, run, team, chosen).go(display and team.is_main)
-        team.barrier()
-        return run
-    finally:
-        run.close()
+    return run
 
 
 class _Search:

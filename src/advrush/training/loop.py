@@ -17,14 +17,16 @@ from advrush.config import check
 from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
+from advrush.identity import described
 from advrush.models.cell import plain_modules
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.models.weights.saved import BEST, DROP, WEIGHTS, Blueprint
 from advrush.progress import Display
 from advrush.reading.gate import reading
-from advrush.run import LAST, Run, described, memory_advice
+from advrush.run import LAST, Run, memory_advice
 from advrush.seeds import Purpose, derive_seed
+from advrush.stage import stage
 from advrush.track import Mirror, tracker
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
@@ -57,19 +59,13 @@ def train(
     identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
     if team.world == 1:
         _check_batch_norm(config, dataset)
-    run = Run.open(
-        Path(runs_dir), "train", config.name, config, writer=team.is_main, identity=identity, data_dir=data_dir
-    )
-    try:
-        if not team.share(run.done):
+    with stage(team, runs_dir, "train", config, identity=identity, data_dir=data_dir) as (run, todo):
+        if todo:
             with memory_advice("batch_size", config.batch_size):
                 training = _Training(config, dataset, run, team, objective or objective_of(config))
                 training.mirror = mirror(run.path) if team.is_main else None
                 training.go(display and team.is_main)
-        team.barrier()
-        return run
-    finally:
-        run.close()
+    return run
 
 
 def objective_of(config: TrainConfig) -> Objective:

@@ -1,0 +1,44 @@
+"""What a run is of besides its configuration: the checksum of its data, what its model computes, its objective."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+IDENTITY = "identity.json"
+"""Name of the file in a run directory."""
+
+
+def described(objective: object) -> str:
+    """Return the class of an object, and its fields where it is a dataclass; never an address in memory."""
+    kind = f"{type(objective).__module__}.{type(objective).__qualname__}"
+    if not dataclasses.is_dataclass(objective) or isinstance(objective, type):
+        return kind
+    values = {f.name: getattr(objective, f.name) for f in dataclasses.fields(objective)}
+    fields = (f"{k}={v!r}" if isinstance(v, int | float | str | None) else f"{k}=..." for k, v in values.items())
+    return f"{kind}({', '.join(fields)})"
+
+
+def difference(known: Any, now: Mapping[str, Any]) -> str | None:
+    """Return in words what two identities differ in, None where they are alike in all that both of them tell."""
+    for key in sorted(set(known) & set(now) if isinstance(known, Mapping) else ()):
+        if not _alike(known[key], now[key]):
+            return f"another {key}: {_short(known[key])} then, {_short(now[key])} now"
+    return None
+
+
+def _alike(known: Any, now: Any) -> bool:
+    """Return whether two entries are equal; lists of numbers up to rounding, lists of lists entry by entry."""
+    if isinstance(known, list) and isinstance(now, list):
+        if len(known) != len(now):
+            return False
+        if any(isinstance(value, list | str) for value in (*known, *now)):
+            return all(_alike(a, b) for a, b in zip(known, now, strict=True))
+        scale = max((abs(float(v)) for v in known), default=0.0)
+        return all(abs(float(a) - float(b)) <= 1e-3 * scale + 1e-9 for a, b in zip(known, now, strict=True))
+    return bool(known == now)
+
+
+def _short(value: Any) -> str:
+    return f"{len(value)} numbers" if isinstance(value, list) else str(value)
