@@ -1,18 +1,21 @@
 """Evaluation: intervals, flags, counting, resume, targets."""
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks import FGSM, PGD, AutoAttack
+from advrush.attacks import FGSM, PGD, AutoAttack, Ledger
 from advrush.attacks.passes.counting import counting
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, ConfigError, RunError
 from advrush.evaluation import EvaluateConfig, evaluate, find_target, measure, wilson
+from advrush.evaluation.progress import Progress
 from advrush.evaluation.targets import weights_digest
 
 DIGITS = DataConfig(dataset="digits", train_examples=100, test_examples=60)
@@ -62,19 +65,20 @@ def test_interrupted_evaluation_goes_on_with_the_same_flags() -> None:
     net, (x, y) = model(), examples()
     attacks = [PGD(eps=0.05, steps=3), FGSM(eps=0.05)]
     whole = measure(net, x, y, attacks=attacks, batch_size=4)
-    progress: dict[str, Tensor] = {}
+    saved: list[Progress] = []
     seen: list[str] = []
 
-    def interrupt(flags: dict[str, Tensor], name: str) -> None:
+    def interrupt(progress: Progress, name: str) -> None:
+        saved.append(progress)
         seen.append(name)
         if len(seen) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measure(net, x, y, attacks=attacks, batch_size=4, progress=progress, on_batch=interrupt)
+        measure(net, x, y, attacks=attacks, batch_size=4, on_batch=interrupt)
     seen.extend([""] * 10)
     before = len(seen)
-    resumed = measure(net, x, y, attacks=attacks, batch_size=4, progress=progress, on_batch=interrupt)
+    resumed = measure(net, x, y, attacks=attacks, batch_size=4, progress=saved[2], on_batch=interrupt)
     for one, other in zip(whole.attacks, resumed.attacks, strict=True):
         assert torch.equal(one.flags, other.flags)
         assert (one.forwards, one.backwards) == (other.forwards, other.backwards), "the cost is that of both parts"
@@ -149,24 +153,62 @@ def test_unknown_attack_is_refused_before_anything_is_computed(tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    found: dict[str, Any] = torch.load(buffer, weights_only=True)
+    return found
+
+
 def test_ensemble_resumes_within_an_attack_and_tells_what_broke_what() -> None:
     net, (x, y) = model(), examples(24)
     attack = AutoAttack(eps=0.04, version="custom", attacks=("apgd_ce", "apgd_t"), batch_size=8)
     whole = measure(net, x, y, attacks=[attack]).attacks[0]
-    progress: dict[str, Tensor] = {}
-    calls: list[str] = []
+    saved: list[dict[str, Any]] = []
 
-    def interrupt(flags: dict[str, Tensor], name: str) -> None:
-        calls.append(name)
-        if len(calls) == 5:
+    def interrupt(progress: Progress, name: str) -> None:
+        saved.append(progress.state_dict())
+        if len(saved) == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measure(net, x, y, attacks=[attack], progress=progress, on_batch=interrupt)
-    resumed = measure(net, x, y, attacks=[attack], progress=progress, on_batch=lambda flags, name: None).attacks[0]
+        measure(net, x, y, attacks=[attack], on_batch=interrupt)
+    calls: list[str] = []
+    progress = Progress.load(through_a_file(saved[-1]), len(x), "last.pt")
+    resumed = measure(
+        net, x, y, attacks=[attack], progress=progress, on_batch=lambda _, name: calls.append(name)
+    ).attacks[0]
+    assert calls, "something was left to do"
     assert torch.equal(whole.flags, resumed.flags)
     assert whole.broken_by == resumed.broken_by
     rows = whole.details["waterfall"]
     assert [row["name"] for row in rows] == ["clean", "apgd_ce", "apgd_t"]
     assert rows[0]["robust_acc"] >= rows[1]["robust_acc"] >= rows[2]["robust_acc"] == whole.robust_acc
     assert whole.robust_acc < 1.0
+
+
+SOUND: dict[str, Any] = {
+    "clean": torch.ones(3, dtype=torch.bool),
+    "attacks": {"fgsm": Ledger.begin(torch.tensor([-1, -1, -2], dtype=torch.int16), 1, None).state_dict()},
+    "sweeps": {"pgd20": torch.ones(3, dtype=torch.int8)},
+}
+
+
+def test_sound_progress_is_read() -> None:
+    assert Progress.load(SOUND, 3, "last.pt").attacks["fgsm"].flags().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        [], {}, {"clean": torch.ones(3)}, {**SOUND, "clean": torch.ones(4, dtype=torch.bool)}, {**SOUND, "more": 1},
+        {**SOUND, "attacks": {"fgsm": {}}}, {**SOUND, "sweeps": {"pgd20": "no"}}, {**SOUND, "attacks": [1]},
+        {**SOUND, "attacks": {"fgsm": {**SOUND["attacks"]["fgsm"], "broken_by": torch.ones(3)}}},
+        {**SOUND, "attacks": {"fgsm": {**SOUND["attacks"]["fgsm"], "broken_by": torch.full((3,), 9, dtype=torch.int16)}}},
+        {**SOUND, "attacks": {"fgsm": {**SOUND["attacks"]["fgsm"], "position": torch.full((3,), -1)}}},
+    ],
+)  # fmt: skip
+def test_progress_of_something_else_is_refused(damage: Any) -> None:
+    with pytest.raises(RunError, match=r"last\.pt: not the progress of this evaluation"):
+        Progress.load(damage, 3, "last.pt")

@@ -74,8 +74,8 @@ def test_killed_in_an_attack_it_ends_like_one_left_alone(
         time.sleep(0.005)
         if path.is_file():
             progress = torch.load(path, weights_only=True)["progress"]
-            place = progress.get("autoattack/position")
-            reached = place is not None and int(place[0]) == number
+            ensemble = progress["attacks"].get("autoattack")
+            reached = ensemble is not None and int(ensemble["position"][0]) == number
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert reached, f"the evaluation ended before it was seen in {attack}"

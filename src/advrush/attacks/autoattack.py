@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 
 from advrush.attacks.apgd import APGD, APGDT
-from advrush.attacks.ensemble.cascade import cascade
-from advrush.attacks.ensemble.checks import suspicions
+from advrush.attacks.engine import ALONE, execute, run_plan
+from advrush.attacks.ensemble.cascade import Rounds
 from advrush.attacks.ensemble.random_streams import Order
 from advrush.attacks.ensemble.record import Ledger
 from advrush.attacks.ensemble.result import Outcome
-from advrush.attacks.ensemble.rounds import Staged, undisturbed
+from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab import FAB
 from advrush.attacks.gate import gated
-from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.square import Square
 from advrush.attacks.threat import Norm, threat_model
 from advrush.config import check, did_you_mean
 from advrush.errors import ConfigError
+from advrush.parallel import Parallel
 
 State = dict[str, Tensor]
 """How far a cascade has come: tensors that `torch.load(weights_only=True)` reads."""
@@ -52,10 +52,15 @@ class Cascade(ABC):
     def attacks_in_order(self) -> tuple[Staged, ...]:
         """Return the attacks."""
 
+    def plan(self, indices: Tensor | None = None) -> Rounds:
+        """Return how the ensemble goes through examples, which have these places (N,) in a larger set."""
+        attacks = self.attacks_in_order()
+        return Rounds(self.name, attacks, self.batch_size, self.order, averages=self.averages, indices=indices)
+
     @gated
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Return adversarial examples (N, C, H, W), the originals where none is found."""
-        ledger = self._run(model, x, y, None, True, None, None)
+        ledger = execute(self.plan(), model, x, y, keep_examples=True)
         assert ledger.x_adv is not None
         return ledger.x_adv.to(x)
 
@@ -66,10 +71,11 @@ class Cascade(ABC):
         x: Tensor,
         y: Tensor,
         *,
-        state: State | None = None,
+        state: Mapping[str, Tensor] | None = None,
         on_batch: Callable[[State], None] | None = None,
         keep_examples: bool = False,
         indices: Tensor | None = None,
+        team: Parallel = ALONE,
     ) -> Outcome:
         """Return what broke which example.
 
@@ -81,16 +87,15 @@ class Cascade(ABC):
                 if it had not been interrupted. RunError where it does not fit.
             on_batch: called after each batch of each round with the state to save.
             keep_examples: whether the outcome (and the state) holds the adversarial examples.
-            indices: places (N,) of the examples in the whole set, where this process has a share of it; needs
+            indices: places (N,) of the examples in the whole set, where x is one process's share of it; needs
                 `order="example"` for the outcome of one process.
+            team: the processes among which the examples are shared; each has all of x and y. Needs
+                `order="example"`.
         """
-        attacks = self.attacks_in_order()
-        device = next((p.device for p in model.parameters()), x.device)
-        first, labels = x[: self.batch_size].to(device), y[: self.batch_size].to(device)
-        with undisturbed(model, device, self.seed):
-            odd = suspicions(exact_model(model), first, labels, random_expected=self.averages)
-        ledger = self._run(model, x, y, state, keep_examples, on_batch, indices)
-        return Outcome(self.name, tuple(attack.name for attack in attacks), ledger, odd)
+        plan = self.plan(indices)
+        ledger = None if state is None else Ledger.load(state, len(x), len(plan.attacks))
+        save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict())
+        return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, team=team)
 
     @property
     def uses_gradients(self) -> bool:
@@ -101,30 +106,6 @@ class Cascade(ABC):
     def averages(self) -> bool:
         """Return whether the attacks average gradients, as random models need."""
         return False
-
-    def _run(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        state: State | None,
-        keep_examples: bool,
-        on_batch: Callable[[State], None] | None,
-        indices: Tensor | None,
-    ) -> Ledger:
-        attacks = self.attacks_in_order()
-        return cascade(
-            model,
-            x,
-            y,
-            attacks=attacks,
-            batch_size=self.batch_size,
-            order=self.order,
-            ledger=None if state is None else Ledger.load(state, len(x), len(attacks)),
-            keep_examples=keep_examples,
-            on_batch=None if on_batch is None else lambda ledger: on_batch(ledger.state_dict()),
-            indices=indices,
-        )
 
 
 @dataclass(frozen=True)

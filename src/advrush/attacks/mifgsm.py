@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from advrush.attacks.gate import gated
 from advrush.attacks.losses import ce
 from advrush.attacks.pgd import input_gradient
+from advrush.attacks.single import Runnable
 from advrush.attacks.threat import Norm, per_example, threat_model
 from advrush.config import check
 from advrush.modes import evaluating, frozen
 
 
 @dataclass(frozen=True)
-class MIFGSM:
+class MIFGSM(Runnable):
     """Steps along the sign of a decaying sum of gradients, each scaled to mean absolute value 1; starts at x."""
 
     eps: float = 0.031

@@ -14,6 +14,7 @@ from advrush.attacks.gate import gated
 from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.passes.fast_model import correct, in_layout
+from advrush.attacks.single import Runnable
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 from advrush.errors import ModelContractError
@@ -80,7 +81,7 @@ def _in_pieces(model: nn.Module, x: Tensor, y: Tensor, *, start: Tensor, **optio
 
 
 @dataclass(frozen=True)
-class FGSM:
+class FGSM(Runnable):
     """One step of length eps along the gradient's sign (L2: along the gradient)."""
 
     eps: float = 0.031
@@ -111,7 +112,7 @@ class FGSM:
 
 
 @dataclass(frozen=True)
-class PGD:
+class PGD(Runnable):
     """Steps of fixed length along the gradient's sign, projected to the ball; the last iterate counts.
 
     With restarts, an example keeps the first restart that broke it, and later ones attack only the others.

@@ -20,7 +20,7 @@ from advrush.attacks.passes.fast_model import exact_model
 from advrush.data import Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.config import EvaluateConfig
-from advrush.evaluation.kept import kept_progress
+from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import Evaluation
 from advrush.evaluation.robust_accuracy import measure
 from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
@@ -130,14 +130,14 @@ def _evaluate(
     sweeps = sweeps_of(config)
     state_name = "last.pt" if team.world == 1 else f"last-{team.rank}-of-{team.world}.pt"
     state = run.load_state(state_name)
-    progress = kept_progress(state, len(x), run.path / state_name)
+    progress = Progress() if state is None else Progress.load(state.get("progress"), len(x), run.path / state_name)
     batches = -(-len(x) // config.batch_size) * (len(attacks) + len(sweeps))
     with Display(f"evaluate {config.model}", show=display) as screen:
         steps = iter(screen.steps(range(batches), total=batches))
 
-        def save(flags: dict[str, Tensor], name: str) -> None:
+        def save(progress: Progress, name: str) -> None:
             next(steps, None)
-            run.save_state({"epoch": 0, "progress": flags}, state_name)
+            run.save_state({"epoch": 0, "progress": progress.state_dict()}, state_name)
 
         searched = searched_on(model, config)
         outcome = measure(

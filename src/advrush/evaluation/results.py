@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from advrush.attacks import Outcome
+
 
 def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
     """Return the Wilson interval of a proportion (95% unless `z` says otherwise)."""
@@ -36,6 +38,18 @@ class AttackOutcome:
     """Of an ensemble: its waterfall, and warnings that speak against the result."""
     broken_by: list[str] | None = None
     """Of an ensemble: the attack that broke each example, "clean" where it was wrong before, "" where none did."""
+
+    @classmethod
+    def of(cls, outcome: Outcome, name: str) -> AttackOutcome:
+        """Return an attack's outcome as a row of an evaluation, in which it has this name."""
+        warnings = list(outcome.warnings())
+        row = cls(name, outcome.flags, outcome.seconds, outcome.forwards, outcome.backwards)
+        if outcome.single:
+            row.details = {"warnings": warnings} if warnings else {}
+        else:
+            row.details = {"waterfall": outcome.waterfall(), "warnings": warnings}
+            row.broken_by = outcome.broken_by()
+        return row
 
     @property
     def robust_acc(self) -> float:

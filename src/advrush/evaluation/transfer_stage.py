@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
 from advrush.attacks.passes.fast_model import correct
+from advrush.attacks.single import seeded_batches
 from advrush.config import check
 from advrush.data import DataConfig
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.evaluate_stage import searched_on
-from advrush.evaluation.robust_accuracy import UNKNOWN, seeded_batches
+from advrush.evaluation.robust_accuracy import UNKNOWN
 from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
 from advrush.progress import Display

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
+from advrush.attacks.engine import OnBatch, execute
+from advrush.attacks.ensemble.checks import suspicions
 from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, ExampleDraws, Group, Order
-from advrush.attacks.ensemble.record import Ledger
+from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.rounds import Staged, undisturbed
 from advrush.attacks.passes.chunks import predict
-from advrush.attacks.passes.counting import counting
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.threat import threat_model
+from advrush.config import check
+from advrush.parallel import Parallel
 from advrush.seeds import Purpose, derive_seed
-
-OnBatch = Callable[[Ledger], None]
 
 
 def cascade(
@@ -36,8 +38,6 @@ def cascade(
 ) -> Ledger:
     """Return the record of which attack broke which example.
 
-    Rounds run one after another over all examples that are still correct, so that batches stay full to the end.
-
     Args:
         model: maps [0, 1] pixels (N, C, H, W) to logits (N, K).
         x: examples; they stay where they are and travel to the model's device batch by batch.
@@ -51,27 +51,91 @@ def cascade(
         on_batch: called with the record after each batch; what it saves there resumes exactly.
         indices: places (N,) of the examples in the whole set, where `x` is one process's share of it.
     """
-    seed = attacks[0].seed if attacks else 0
-    device = next((p.device for p in model.parameters()), x.device)
-    with undisturbed(model, device, seed):
-        if ledger is None:
-            ledger = Ledger.begin(_correct(model, x, y, batch_size, device), len(attacks), x if keep_examples else None)
+    plan = Rounds("cascade", tuple(attacks), batch_size, order, indices=indices)
+    return execute(plan, model, x, y, ledger=ledger, keep_examples=keep_examples, on_batch=on_batch)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The way of an ensemble: each attack's rounds over all examples that the earlier ones left correct."""
+
+    name: str
+    attacks: tuple[Staged, ...]
+    batch_size: int
+    order: Order
+    averages: bool = False
+    """Whether the attacks average gradients, as random models need."""
+    indices: Tensor | None = None
+    """Places (N,) of the examples in a larger set."""
+    single: bool = False
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Return the attacks' names."""
+        return tuple(attack.name for attack in self.attacks)
+
+    def within(self, model: nn.Module, device: torch.device) -> AbstractContextManager[None]:
+        """Attack in eval mode with frozen parameters; what a random model draws is seeded."""
+        return undisturbed(model, device, self.attacks[0].seed if self.attacks else 0)
+
+    def suspicions(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[str, ...]:
+        """Return what is odd about the model on the first batch."""
+        device = next((p.device for p in model.parameters()), x.device)
+        first, labels = x[: self.batch_size].to(device), y[: self.batch_size].to(device)
+        with self.within(model, device):
+            return suspicions(exact_model(model), first, labels, random_expected=self.averages)
+
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, *, clean: Tensor | None, team: Parallel) -> Tensor:
+        """Return where each example stands: every world-th example is this process's."""
+        check(team.world == 1 or self.order == "example", "order", self.order, "example, in several processes")
+        start = torch.full((len(x),), FOREIGN, dtype=torch.int16)
+        own = slice(team.rank, None, team.world)
+        device = next((p.device for p in model.parameters()), x.device)
+        right = _correct(model, x[own], y[own], self.batch_size, device)
+        start[own] = torch.where(right, UNBROKEN, WRONG).to(torch.int16)
+        return start
+
+    def rounds(self, model: nn.Module, x: Tensor) -> tuple[int, ...]:
+        """Return the number of rounds of each attack: some aim at one class after another."""
+        device = next((p.device for p in model.parameters()), x.device)
         classes = predict(model, x[:1].to(device)).shape[1] if len(x) else 0
-        runner = _Runner(model, x, y, batch_size, order, ledger, indices, device)
-        while int(ledger.position[0]) < len(attacks):
-            index, number, done = (int(value) for value in ledger.position)
-            attack = attacks[index]
-            rows = ledger.alive(index, number)
-            if number >= attack.rounds(classes) or not len(rows):
-                ledger.position[:] = torch.tensor([index + 1, 0, 0])
-            elif done >= len(rows):
-                ledger.position[:] = torch.tensor([index, number + 1, 0])
-            else:
-                runner.batch(attack, index, number, rows[done : done + batch_size])
-                ledger.position[2] = min(done + batch_size, len(rows))
-                if on_batch is not None:
-                    on_batch(ledger)
-    return ledger
+        return tuple(attack.rounds(classes) for attack in self.attacks)
+
+    def attack(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, member: int, number: int, rows: Tensor, ledger: Ledger
+    ) -> tuple[Tensor, Tensor]:
+        """Return the points of a round, and True (n,) where the exact model is wrong about them."""
+        attack = self.attacks[member]
+        draws = self._draws(attack, member, number, rows, ledger, tuple(x.shape[1:]))
+        return attack.verified_round(model, x, y, number=number, draws=draws)
+
+    def _draws(
+        self, attack: Staged, index: int, number: int, rows: Tensor, ledger: Ledger, shape: tuple[int, ...]
+    ) -> Draws:
+        if self.order == "example":
+            seed = derive_seed(Purpose.ENSEMBLE_MEMBER, attack.seed, index)
+            return ExampleDraws(seed, (rows if self.indices is None else self.indices.cpu()[rows]), calls=number << 32)
+        members = ledger.alive(index, 0)
+        place = torch.searchsorted(members, rows)
+        groups = []
+        for group in sorted(set((place // self.batch_size).tolist())):
+            own = members[group * self.batch_size : (group + 1) * self.batch_size]
+            groups.append(_group(attack, index, number, own, rows, ledger, shape))
+        return BatchDraws(tuple(groups))
+
+
+def _group(
+    attack: Staged, index: int, number: int, own: Tensor, rows: Tensor, ledger: Ledger, shape: tuple[int, ...]
+) -> Group:
+    """Return a group whose generator stands where the published order has it when round `number` begins."""
+    generator = seeded(attack.seed)
+    threat = threat_model(attack.norm, attack.eps)
+    for earlier in range(number):
+        left = torch.isin(own, ledger.alive(index, earlier))
+        if attack.draws_noise(earlier) and left.any():
+            threat.sample((int(left.sum()), *shape), generator)
+    now = own[torch.isin(own, ledger.alive(index, number))]
+    return Group(generator, len(now), torch.isin(now, rows).nonzero().flatten())
 
 
 def _correct(model: nn.Module, x: Tensor, y: Tensor, batch_size: int, device: torch.device) -> Tensor:
@@ -81,56 +145,3 @@ def _correct(model: nn.Module, x: Tensor, y: Tensor, batch_size: int, device: to
         else []
     )
     return torch.cat(parts) == y.cpu() if parts else torch.zeros(0, dtype=torch.bool)
-
-
-class _Runner:
-    """What the batches of one cascade have in common."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        batch_size: int,
-        order: Order,
-        ledger: Ledger,
-        indices: Tensor | None,
-        device: torch.device,
-    ) -> None:
-        self.model, self.x, self.y, self.batch_size, self.order = model, x, y, batch_size, order
-        self.ledger, self.device = ledger, device
-        self.indices = torch.arange(len(x)) if indices is None else indices.cpu()
-
-    def batch(self, attack: Staged, index: int, number: int, rows: Tensor) -> None:
-        """Attack these rows and record what broke."""
-        started = time.monotonic()
-        x, y = (tensor[rows.to(tensor.device)].to(self.device) for tensor in (self.x, self.y))
-        draws = self._draws(attack, index, number, rows)
-        with counting(self.model) as passes:
-            points, broken = attack.verified_round(self.model, x, y, number=number, draws=draws)
-        self.ledger.record(index, number, rows[broken.cpu()], points[broken])
-        spent = [time.monotonic() - started, passes.forwards, passes.backwards]
-        self.ledger.passes[index] += torch.tensor(spent, dtype=torch.float64)
-
-    def _draws(self, attack: Staged, index: int, number: int, rows: Tensor) -> Draws:
-        if self.order == "example":
-            seed = derive_seed(Purpose.ENSEMBLE_MEMBER, attack.seed, index)
-            return ExampleDraws(seed, self.indices[rows], calls=number << 32)
-        members = self.ledger.alive(index, 0)
-        place = torch.searchsorted(members, rows)
-        groups = []
-        for group in sorted(set((place // self.batch_size).tolist())):
-            own = members[group * self.batch_size : (group + 1) * self.batch_size]
-            groups.append(self._group(attack, index, number, own, rows))
-        return BatchDraws(tuple(groups))
-
-    def _group(self, attack: Staged, index: int, number: int, own: Tensor, rows: Tensor) -> Group:
-        """Return a group whose generator stands where the published order has it when round `number` begins."""
-        generator = seeded(attack.seed)
-        threat = threat_model(attack.norm, attack.eps)
-        for earlier in range(number):
-            left = torch.isin(own, self.ledger.alive(index, earlier))
-            if attack.draws_noise(earlier) and left.any():
-                threat.sample((int(left.sum()), *self.x.shape[1:]), generator)
-        now = own[torch.isin(own, self.ledger.alive(index, number))]
-        return Group(generator, len(now), torch.isin(now, rows).nonzero().flatten())

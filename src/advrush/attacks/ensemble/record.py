@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from advrush.errors import RunError
 
+FOREIGN = -3
+"""Attacked by another process."""
 WRONG = -2
 """Misclassified without an attack."""
 UNBROKEN = -1
@@ -23,7 +26,7 @@ class Ledger:
     """
 
     broken_by: Tensor
-    """(N,) int16: number of the attack that broke the example, UNBROKEN or WRONG."""
+    """(N,) int16: number of the attack that broke the example, UNBROKEN, WRONG or FOREIGN."""
     broken_in: Tensor
     """(N,) int16: number of that attack's round."""
     position: Tensor
@@ -34,9 +37,8 @@ class Ledger:
     """(N, C, H, W): adversarial examples, the originals where there is none; kept if asked for."""
 
     @staticmethod
-    def begin(correct: Tensor, attacks: int, x: Tensor | None) -> Ledger:
-        """Return the record of a cascade in which no attack has run yet."""
-        broken_by = torch.where(correct.cpu(), UNBROKEN, WRONG).to(torch.int16)
+    def begin(broken_by: Tensor, attacks: int, x: Tensor | None) -> Ledger:
+        """Return the record of a cascade in which no attack has run yet: WRONG, UNBROKEN or FOREIGN is all."""
         return Ledger(
             broken_by,
             torch.zeros_like(broken_by),
@@ -56,6 +58,10 @@ class Ledger:
         if self.x_adv is not None and points is not None:
             self.x_adv[rows] = points.detach().to(self.x_adv)
 
+    def copy(self) -> Ledger:
+        """Return a record that later batches leave as it is."""
+        return Ledger(**self.state_dict())
+
     def flags(self, attack: int | None = None) -> Tensor:
         """Return True (N,) where the example is correct after `attack` (by default after all)."""
         last = self.passes.shape[0] if attack is None else attack
@@ -66,10 +72,32 @@ class Ledger:
         return {name: value.clone() for name, value in vars(self).items() if value is not None}
 
     @staticmethod
-    def load(state: dict[str, Tensor], examples: int, attacks: int) -> Ledger:
-        """Return the record that `state_dict` gave; RunError where it is of other examples or attacks."""
+    def load(state: object, examples: int, attacks: int | None = None) -> Ledger:
+        """Return the record that `state_dict` gave.
+
+        Raises RunError where it is none, or one of other examples or of another number of attacks (if that is given).
+        """
+        names = {field.name for field in fields(Ledger)}
+        tensors = isinstance(state, Mapping) and all(isinstance(value, Tensor) for value in state.values())
+        if not tensors or not isinstance(state, Mapping) or not names - {"x_adv"} <= set(state) <= names:
+            raise RunError("not the state of an attack; expected what `on_batch` gave")
         ledger = Ledger(**{name: value.clone() for name, value in state.items()})
-        found = (len(ledger.broken_by), len(ledger.passes))
-        if found != (examples, attacks):
-            raise RunError(f"state of {found[0]} examples and {found[1]} attacks; expected {examples} and {attacks}")
+        ledger.check(examples, attacks)
         return ledger
+
+    def check(self, examples: int, attacks: int | None = None) -> None:
+        """Raise RunError unless this is a record of so many examples and attacks."""
+        count = len(self.passes) if attacks is None else attacks
+        if (found := (len(self.broken_by), len(self.passes))) != (examples, count):
+            raise RunError(f"state of {found[0]} examples and {found[1]} attacks; expected {examples} and {count}")
+        shapes = [
+            (self.broken_by, torch.int16, (examples,)),
+            (self.broken_in, torch.int16, (examples,)),
+            (self.position, torch.int64, (3,)),
+            (self.passes, torch.float64, (count, 3)),
+        ]
+        sound = all(value.dtype == dtype and value.shape == shape for value, dtype, shape in shapes)
+        inside = sound and bool(((self.broken_by >= FOREIGN) & (self.broken_by < count)).all())
+        places = inside and bool((self.broken_in >= 0).all() and (self.position >= 0).all())
+        if not places or (self.x_adv is not None and len(self.x_adv) != examples):
+            raise RunError("the state of an attack is damaged; begin it anew")

@@ -1,4 +1,4 @@
-"""What a cascade found."""
+"""What an attack, or an ensemble of several, found."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from advrush.attacks.ensemble.record import WRONG, Ledger
 
 @dataclass(frozen=True)
 class Outcome:
-    """The record of a cascade on N examples, with the names of its attacks."""
+    """The record of an attack on N examples, with the names of the attacks that it is made of."""
 
     name: str
     attacks: tuple[str, ...]
     ledger: Ledger
     suspicions: tuple[str, ...] = ()
     """Sentences on why the result may not be trusted; empty where all is well."""
+    single: bool = False
+    """Whether it is one attack by itself, not an ensemble."""
 
     @property
     def clean(self) -> Tensor:
@@ -35,6 +37,21 @@ class Outcome:
     def robust_acc(self) -> float:
         """Return the fraction of all examples that withstood every attack."""
         return float(self.flags.double().mean())
+
+    @property
+    def seconds(self) -> float:
+        """Return the time that the attacks took; of several processes the longest."""
+        return float(self.ledger.passes[:, 0].sum())
+
+    @property
+    def forwards(self) -> int:
+        """Return the number of examples passed forward."""
+        return int(self.ledger.passes[:, 1].sum())
+
+    @property
+    def backwards(self) -> int:
+        """Return the number of examples passed backward."""
+        return int(self.ledger.passes[:, 2].sum())
 
     @property
     def x_adv(self) -> Tensor | None:

@@ -14,6 +14,7 @@ from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, Group
 from advrush.attacks.gate import gated
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
+from advrush.attacks.single import Runnable
 from advrush.attacks.threat import Norm, threat_model
 from advrush.modes import evaluating, frozen
 
@@ -21,7 +22,7 @@ SLACK = 1e-6
 """Rounding allowed beyond eps: pixels near 1 have no finer steps than 6e-8."""
 
 
-class Staged(ABC):
+class Staged(Runnable, ABC):
     """An attack in rounds: frozen dataclasses derive from it and say what one round does."""
 
     eps: float

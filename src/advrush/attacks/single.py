@@ -1,0 +1,134 @@
+"""An attack by itself, which meets the examples batch by batch, each batch with a seed of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from advrush.attacks.attack import Attack
+from advrush.attacks.engine import ALONE, Plan, run_plan
+from advrush.attacks.ensemble.checks import suspicions
+from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
+from advrush.attacks.ensemble.result import Outcome
+from advrush.attacks.gate import gated
+from advrush.attacks.passes.fast_model import correct, exact_model
+from advrush.config import check
+from advrush.modes import evaluating, frozen
+from advrush.parallel import Parallel
+from advrush.seeds import Purpose, derive_seed
+
+SUSPECTED = 32
+"""Examples on which the checks of `attacks.ensemble.checks` are made."""
+
+
+class Runnable:
+    """Gives an attack `run`, which tells what it broke."""
+
+    @gated
+    def run(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        batch_size: int = 100,
+        state: Mapping[str, Tensor] | None = None,
+        on_batch: Callable[[dict[str, Tensor]], None] | None = None,
+        keep_examples: bool = False,
+        team: Parallel = ALONE,
+    ) -> Outcome:
+        """Return what was broken, at which cost, and what speaks against it.
+
+        Args:
+            model: maps [0, 1] pixels (N, C, H, W) to logits (N, K), K >= 2.
+            x: examples in [0, 1]; those that are right without an attack are attacked.
+            y: labels (N,).
+            batch_size: examples attacked together; a batch's seed is the attack's plus its first example's index.
+            state: what `on_batch` was last given in an interrupted run on the same examples. RunError if it does not
+                fit.
+            on_batch: called after each batch with the state to save.
+            keep_examples: whether the outcome (and the state) holds the adversarial examples of what was broken.
+            team: the processes among which the examples are shared; each has all of x and y.
+        """
+        plan = Batches(self, batch_size)  # type: ignore[arg-type]  # what derives from this is an attack
+        ledger = None if state is None else Ledger.load(state, len(x), 1)
+        save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict())
+        return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, team=team)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The way of an attack by itself: one round, in batches of what is right without it."""
+
+    attack_value: Attack
+    batch_size: int
+    single: bool = True
+
+    def __post_init__(self) -> None:
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
+
+    @property
+    def name(self) -> str:
+        """Return the attack's name."""
+        return self.attack_value.name
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Return the attack's name alone."""
+        return (self.name,)
+
+    @contextmanager
+    def within(self, model: nn.Module, device: torch.device) -> Iterator[None]:
+        """Attack in eval mode with frozen parameters."""
+        with evaluating(model), frozen(model):
+            yield
+
+    def suspicions(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[str, ...]:
+        """Return what is odd about the model on the first examples."""
+        with self.within(model, x.device):
+            return suspicions(exact_model(model), x[:SUSPECTED], y[:SUSPECTED])
+
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, *, clean: Tensor | None, team: Parallel) -> Tensor:
+        """Return where each example stands: every world-th batch of what is right is this process's."""
+        if clean is None:
+            places = torch.arange(len(x)).split(self.batch_size) if len(x) else ()  # type: ignore[no-untyped-call]
+            clean = torch.cat([torch.zeros(0, dtype=torch.bool), *(correct(model, x[r], y[r]).cpu() for r in places)])
+        clean = clean.cpu()
+        start = torch.where(clean, UNBROKEN, WRONG).to(torch.int16)
+        rows = clean.nonzero().flatten()
+        others = torch.arange(len(rows)) // self.batch_size % team.world != team.rank
+        start[rows[others]] = FOREIGN
+        return start
+
+    def rounds(self, model: nn.Module, x: Tensor) -> tuple[int, ...]:
+        """Return one round: restarts are the attack's own affair."""
+        return (1,)
+
+    def attack(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, member: int, number: int, rows: Tensor, ledger: Ledger
+    ) -> tuple[Tensor, Tensor]:
+        """Return the attack's points, and True (n,) where the exact model is wrong about them."""
+        points = _seeded(self.attack_value, rows)(model, x, y)
+        return points, ~correct(model, points, y)
+
+
+def plan_of(attack: Attack, batch_size: int) -> Plan:
+    """Return an ensemble's own way through the examples, or for any other attack that in batches of `batch_size`."""
+    own: Callable[[], Plan] | None = getattr(attack, "plan", None)
+    return Batches(attack, batch_size) if own is None else own()
+
+
+def seeded_batches(attack: Attack, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Attack]]:
+    """Yield the rows of each batch and the attack with a seed of the batch's own, so that any batch can be repeated."""
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        yield batch, _seeded(attack, batch)
+
+
+def _seeded(attack: Attack, rows: Tensor) -> Attack:
+    seed = derive_seed(Purpose.ATTACK_BATCH, attack.seed, int(rows[0]))
+    return replace(attack, seed=seed)  # type: ignore[type-var]  # attacks are dataclasses

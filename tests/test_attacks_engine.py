@@ -1,0 +1,179 @@
+"""Every attack tells what it broke, at which cost, resumes, and is shared among processes, in one way."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from advrush.attacks import APGD, FAB, FGSM, MIFGSM, PGD, Attack, AutoAttack, Square
+from advrush.attacks.engine import ALONE, run_plan
+from advrush.attacks.passes.counting import counting
+from advrush.attacks.single import plan_of
+from advrush.errors import ConfigError, RunError
+from advrush.parallel import Parallel
+from attack_models import images, small
+
+EPS = 0.02
+ATTACKS: list[Any] = [
+    FGSM(EPS),
+    PGD(EPS, steps=3, step_size=0.01),
+    PGD(EPS, steps=2, step_size=0.01, restarts=3),
+    MIFGSM(EPS, steps=3),
+    APGD(EPS, steps=4),
+    FAB(EPS, steps=4),
+    Square(EPS, queries=20),
+    AutoAttack(EPS, version="custom", attacks=("apgd_ce", "apgd_t"), batch_size=8, order="example"),
+]
+each_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+
+
+def problem(count: int = 22) -> tuple[nn.Module, Tensor, Tensor]:
+    model = small(seed=2)
+    x, y = images(model, count)
+    y = y.clone()
+    y[4] = (y[4] + 1) % 10
+    return model, x, y
+
+
+def options(attack: Any) -> dict[str, int]:
+    return {} if isinstance(attack, AutoAttack) else {"batch_size": 8}
+
+
+@each_attack
+def test_outcome_tells_what_was_broken_and_the_points_say_the_same(attack: Any) -> None:
+    model, x, y = problem()
+    outcome = attack.run(model, x, y, keep_examples=True, **options(attack))
+    assert outcome.x_adv is not None
+    with torch.no_grad():
+        assert torch.equal(outcome.flags, model(outcome.x_adv).argmax(1) == y)
+    assert float((outcome.x_adv - x).abs().max()) <= EPS + 1e-6
+    assert outcome.broken_by()[4] == "clean"
+    assert set(outcome.broken_by()) <= {"", "clean", *outcome.attacks}
+    assert 0 < int(outcome.flags.sum()) < 21, "something is broken and something is left"
+    assert outcome.warnings() == ()
+    assert outcome.seconds > 0
+
+
+@each_attack
+def test_passes_are_counted(attack: Any) -> None:
+    model, x, y = problem()
+    with counting(model) as passes:
+        outcome = attack.run(model, x, y, **options(attack))
+    assert 0 < outcome.forwards <= passes.forwards  # those that look at the model beforehand belong to no attack
+    assert outcome.backwards == 0 if attack.name == "square" else 0 < outcome.backwards <= passes.backwards
+
+
+@each_attack
+def test_an_interrupted_run_goes_on_from_its_last_batch(attack: Any) -> None:
+    model, x, y = problem()
+    whole = attack.run(model, x, y, keep_examples=True, **options(attack))
+    files: list[bytes] = []
+
+    def save(state: dict[str, Tensor]) -> None:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        files.append(buffer.getvalue())
+        if len(files) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attack.run(model, x, y, keep_examples=True, on_batch=save, **options(attack))
+    state = torch.load(io.BytesIO(files[-1]), weights_only=True)
+    calls: list[object] = []
+    resumed = attack.run(model, x, y, state=state, on_batch=calls.append, **options(attack))
+    assert calls, "something was left to do"
+    assert resumed.broken_by() == whole.broken_by()
+    assert torch.equal(resumed.x_adv, whole.x_adv)
+    assert (resumed.forwards, resumed.backwards) == (whole.forwards, whole.backwards), "the cost of both parts"
+
+
+@dataclass(frozen=True)
+class Half(Parallel):
+    """One of two processes; `other` is what it hears of the second."""
+
+    heard: dict[str, list[Tensor]] | None = None
+
+    def largest(self, tensor: Tensor) -> Tensor:
+        return self._with_other("largest", tensor, torch.maximum)
+
+    def total(self, tensor: Tensor) -> Tensor:
+        return self._with_other("total", tensor, torch.add)
+
+    def _with_other(self, kind: str, tensor: Tensor, combine: Any) -> Tensor:
+        assert self.heard is not None
+        said = self.heard.setdefault(kind, [])
+        if self.rank == 1:
+            said.append(tensor.clone())
+            return tensor
+        result: Tensor = combine(tensor, said.pop(0))
+        return result
+
+
+@each_attack
+def test_two_processes_find_what_one_does(attack: Any) -> None:
+    model, x, y = problem()
+    whole = run_plan(plan_of(attack, 8), model, x, y)
+    heard: dict[str, list[Tensor]] = {}
+    second = Half(1, 2, torch.device("cpu"), heard)
+    with pytest.raises(AssertionError, match="no process has"):  # it hears nothing of the first one here
+        run_plan(plan_of(attack, 8), model, x, y, team=second)
+    both = run_plan(plan_of(attack, 8), model, x, y, team=replace(second, rank=0))
+    assert both.broken_by() == whole.broken_by()
+    if not isinstance(attack, AutoAttack):  # a share of an ensemble's examples makes other batches
+        assert (both.forwards, both.backwards) == (whole.forwards, whole.backwards)
+
+
+def test_a_batch_has_the_seed_of_its_first_example() -> None:
+    model, x, y = problem()
+    attack = PGD(EPS, steps=1, step_size=0.001, seed=5)
+    outcome = attack.run(model, x, y, batch_size=8, keep_examples=True)
+    right = (torch.arange(22) != 4).nonzero().flatten()
+    for rows in right.split(8):
+        x_adv = replace(attack, seed=5 + int(rows[0]))(model, x[rows], y[rows])
+        with torch.no_grad():
+            broken = model(x_adv).argmax(1) != y[rows]
+        assert torch.equal(outcome.flags[rows], ~broken)
+        assert torch.equal(outcome.x_adv[rows[broken]], x_adv[broken])  # type: ignore[index]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """An attack of one's own, which derives from nothing."""
+
+    seed: int = 0
+    name: str = "shift"
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return 1 - x
+
+
+def test_an_attack_of_ones_own_needs_no_base_class() -> None:
+    model, x, y = problem()
+    assert isinstance(Shift(), Attack)
+    outcome = run_plan(plan_of(Shift(), 8), model, x, y, team=ALONE)
+    with torch.no_grad():
+        assert torch.equal(outcome.flags, (model(x).argmax(1) == y) & (model(1 - x).argmax(1) == y))
+    assert outcome.attacks == ("shift",)
+
+
+def test_no_examples_are_no_problem() -> None:
+    model, x, y = problem()
+    for attack in ATTACKS:
+        assert len(attack.run(model, x[:0], y[:0]).flags) == 0
+
+
+def test_a_state_that_does_not_fit_is_refused() -> None:
+    model, x, y = problem()
+    states: list[dict[str, Tensor]] = []
+    PGD(EPS, steps=1).run(model, x, y, on_batch=states.append)
+    with pytest.raises(RunError, match="state of 22 examples"):
+        PGD(EPS, steps=1).run(model, x[:3], y[:3], state=states[0])
+    with pytest.raises(RunError, match="expected what `on_batch` gave"):
+        PGD(EPS, steps=1).run(model, x, y, state={"weights": x})
+    with pytest.raises(ConfigError, match="batch_size"):
+        PGD(EPS, steps=1).run(model, x, y, batch_size=0)
