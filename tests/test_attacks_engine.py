@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import APGD, FAB, FGSM, MIFGSM, PGD, Attack, AutoAttack, Square
-from advrush.attacks.engine import ALONE, run_plan
+from advrush.attacks.ensemble.engine import ALONE, run_plan
+from advrush.attacks.ensemble.single import plan_of
 from advrush.attacks.passes.counting import counting
-from advrush.attacks.single import plan_of
 from advrush.errors import ConfigError, RunError
 from advrush.parallel import Parallel
 from attack_models import images, small

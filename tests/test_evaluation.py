@@ -199,14 +199,17 @@ def test_sound_progress_is_read() -> None:
     assert Progress.load(SOUND, 3, "last.pt").attacks["fgsm"].flags().tolist() == [True, True, False]
 
 
+def with_record(**changes: Any) -> dict[str, Any]:
+    return {**SOUND, "attacks": {"fgsm": {**SOUND["attacks"]["fgsm"], **changes}}}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         [], {}, {"clean": torch.ones(3)}, {**SOUND, "clean": torch.ones(4, dtype=torch.bool)}, {**SOUND, "more": 1},
         {**SOUND, "attacks": {"fgsm": {}}}, {**SOUND, "sweeps": {"pgd20": "no"}}, {**SOUND, "attacks": [1]},
-        {**SOUND, "attacks": {"fgsm": {**SOUND["attacks"]["fgsm"], "broken_by": torch.ones(3)}}},
-        {**SOUND, "attacks": {"fgsm": {**SOUND["attacks"]["fgsm"], "broken_by": torch.full((3,), 9, dtype=torch.int16)}}},
-        {**SOUND, "attacks": {"fgsm": {**SOUND["attacks"]["fgsm"], "position": torch.full((3,), -1)}}},
+        with_record(broken_by=torch.ones(3)), with_record(broken_by=torch.full((3,), 9, dtype=torch.int16)),
+        with_record(position=torch.full((3,), -1)),
     ],
 )  # fmt: skip
 def test_progress_of_something_else_is_refused(damage: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from advrush.attacks.apgd import APGD, APGDT
-from advrush.attacks.engine import ALONE, execute, run_plan
 from advrush.attacks.ensemble.cascade import Rounds
+from advrush.attacks.ensemble.engine import ALONE, execute, run_plan
 from advrush.attacks.ensemble.random_streams import Order
 from advrush.attacks.ensemble.record import Ledger
 from advrush.attacks.ensemble.result import Outcome

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import gated
 from advrush.attacks.losses import ce
 from advrush.attacks.pgd import input_gradient
-from advrush.attacks.single import Runnable
 from advrush.attacks.threat import Norm, per_example, threat_model
 from advrush.config import check
 from advrush.modes import evaluating, frozen

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
+from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import gated
 from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.passes.fast_model import correct, in_layout
-from advrush.attacks.single import Runnable
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 from advrush.errors import ModelContractError

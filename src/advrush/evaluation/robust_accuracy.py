@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import Attack, Ledger
-from advrush.attacks.engine import ALONE, run_plan
+from advrush.attacks.ensemble.engine import ALONE, run_plan
+from advrush.attacks.ensemble.single import plan_of, seeded_batches
 from advrush.attacks.gate import check_images, check_labels, check_weights, opened, probe, seeded_globally
 from advrush.attacks.passes.fast_model import correct
-from advrush.attacks.single import plan_of, seeded_batches
 from advrush.config import check
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome, Evaluation

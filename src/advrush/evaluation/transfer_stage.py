@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
+from advrush.attacks.ensemble.single import seeded_batches
 from advrush.attacks.passes.fast_model import correct
-from advrush.attacks.single import seeded_batches
 from advrush.config import check
 from advrush.data import DataConfig
 from advrush.evaluation.config import EvaluateConfig

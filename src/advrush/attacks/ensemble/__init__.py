@@ -1,1 +1,1 @@
-"""Ensembles of attacks: rounds, order, random streams, resume, results and checks."""
+"""Running attacks, single ones and ensembles: the loop, rounds, order, random streams, resume, results and checks."""

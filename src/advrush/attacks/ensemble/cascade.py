@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
-from advrush.attacks.engine import OnBatch, execute
 from advrush.attacks.ensemble.checks import suspicions
+from advrush.attacks.ensemble.engine import OnBatch, execute
 from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, ExampleDraws, Group, Order
 from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.rounds import Staged, undisturbed

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, Group
+from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import gated
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
-from advrush.attacks.single import Runnable
 from advrush.attacks.threat import Norm, threat_model
 from advrush.modes import evaluating, frozen
 

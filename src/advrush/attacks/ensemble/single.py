@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.attack import Attack
-from advrush.attacks.engine import ALONE, Plan, run_plan
 from advrush.attacks.ensemble.checks import suspicions
+from advrush.attacks.ensemble.engine import ALONE, Plan, run_plan
 from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.gate import gated
