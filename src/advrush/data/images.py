@@ -14,6 +14,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from advrush.errors import DataError
+from advrush.reading.bounds import LARGEST_FILE, LARGEST_IMAGE, LARGEST_SET, check_size
+from advrush.reading.gate import reading, reason
+from advrush.reading.text import read_bytes
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 EIGHT_BIT = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"})
@@ -28,15 +31,21 @@ def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str],
     shorter edge has that many pixels (antialiased bilinear), and cut to the square in its middle. Raises DataError
     naming a broken file, one of another size than the first, or one with more than 8 bits a channel.
     """
+
+    def one(i: int) -> Pixels:
+        with reading(name(i), "a readable image", DataError):
+            return _one(read(i), name(i), side)
+
     if count == 0:
         return np.empty((0, 1, 1, 1), np.uint8)
-    height, width = (side, side) if side else _one(read(0), name(0)).shape[:2]
+    height, width = (side, side) if side else one(0).shape[:2]
+    check_size(name(0), count * height * width * 3, LARGEST_SET, f"bytes with {count - 1} more of its size")
     result = np.empty((count, height, width, 3), np.uint8)  # each thread fills its rows: no second copy of the set
 
     def some(start: int) -> bool:
         gray = True
         for i in range(start, min(start + CHUNK, count)):
-            image = _one(read(i), name(i), side)
+            image = one(i)
             if image.shape[:2] != (height, width):
                 found = f"{image.shape[1]}x{image.shape[0]} pixels"
                 same = f"expected {width}x{height} as {name(0)}"
@@ -55,7 +64,11 @@ def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str],
 
 def decode_files(paths: Sequence[Path], side: int | None = None) -> Pixels:
     """Decode image files, with `side` resized and cropped; DataError names the one that cannot be read."""
-    return decode(len(paths), lambda i: paths[i].read_bytes(), lambda i: str(paths[i]), side=side)
+
+    def read(i: int) -> bytes:
+        return read_bytes(paths[i], "an image", DataError, largest=LARGEST_FILE)
+
+    return decode(len(paths), read, lambda i: str(paths[i]), side=side)
 
 
 def same_squares(paths: Sequence[Path]) -> bool:
@@ -66,7 +79,7 @@ def same_squares(paths: Sequence[Path]) -> bool:
             with warnings.catch_warnings(), Image.open(path) as image:
                 warnings.simplefilter("ignore")
                 sizes.add(image.size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except Exception:
             continue  # decoding names it
         if len(sizes) > 1:
             return False
@@ -88,12 +101,18 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
 def _one(encoded: bytes, name: str, side: int | None = None) -> Pixels:
     try:
         with Image.open(BytesIO(encoded), formats=("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")) as image:
+            check_size(name, image.width * image.height, LARGEST_IMAGE, "pixels")
             if image.mode not in EIGHT_BIT:
                 raise DataError(f"{name}: pixels of mode {image.mode}; expected 8 bits a channel")
             plain = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+            if side:
+                long, short = max(plain.size), max(1, min(plain.size))
+                check_size(name, side * side * long // short, LARGEST_IMAGE, "pixels when resized")
             return np.asarray(_fit(plain, side) if side else plain)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes can fail in any way
+        why = "not an image" if isinstance(error, UnidentifiedImageError) else reason(error)
         raise DataError(
-            f"{name}: damaged, {len(encoded)} bytes ({reason}); expected a PNG, JPEG, BMP, WebP, TIFF or GIF file"
+            f"{name}: damaged, {len(encoded)} bytes ({why}); expected a PNG, JPEG, BMP, WebP, TIFF or GIF file"
         ) from None

@@ -12,6 +12,7 @@ from advrush.data.dataset import Dataset, Split
 from advrush.data.known import KNOWN, Known, check_name
 from advrush.data.raw import Raw, Source, check_raw
 from advrush.errors import DataError
+from advrush.reading.gate import reading
 
 HUB = "hub"
 """The `data_dir` that asks for the Hugging Face hub."""
@@ -48,12 +49,14 @@ def load_dataset(
     known = known or KNOWN.get(name)
     if data_dir is None:
         raise DataError(_how_to_get(name, known))
-    source = _find(name, data_dir, known, partial)
+    with reading(data_dir, f"the data set {name}", DataError):
+        source = _find(name, data_dir, known, partial)
     if image_size is not None and source.fit is not None:
         source = source.fit(image_size)
     path = cache.place(cache_dir, name, source)
     stored = None if path is None else cache.read(path)
-    raw, checksum = stored if stored is not None else (source.read(), None)
+    with reading(source.place, f"the data set {name}", DataError):
+        raw, checksum = stored if stored is not None else (source.read(), None)
     check_raw(raw, source.place, known, partial=partial)
     if checksum is None:
         checksum = raw.checksum()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import tarfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -18,8 +17,13 @@ from advrush.data.known import Known
 from advrush.data.raw import Raw, Source, split_of
 from advrush.data.readers.pickles import load_batch, texts
 from advrush.errors import DataError
+from advrush.reading.bounds import LARGEST_FILE, Bounded
+from advrush.reading.gate import reason
+from advrush.reading.text import read_bytes
 
 PIXELS = 3 * 32 * 32
+MOST_MEMBERS = 100
+"""Files of an archive; the published ones have ten."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,9 @@ def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
 
 def _from_folder(root: Path, file: str) -> bytes:
     try:
-        return (root / file).read_bytes()
-    except OSError as error:
-        raise DataError(f"{root / file}: cannot be read ({error.strerror}); the data set is incomplete") from None
+        return read_bytes(root / file, "a file of CIFAR", DataError, largest=LARGEST_FILE)
+    except DataError as error:
+        raise DataError(f"{error}; the data set is incomplete") from None
 
 
 def _from_archive(layout: Layout, archive: Path, counts: Known | None) -> Raw:
@@ -86,16 +90,22 @@ def _from_archive(layout: Layout, archive: Path, counts: Known | None) -> Raw:
     wanted = {f"{layout.folder}/{file}": file for file in (*layout.train, layout.test, layout.names)}
     contents: dict[str, bytes] = {}
     try:
-        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            for member in tar:
-                file = wanted.get(member.name.removeprefix("./"))
-                content = tar.extractfile(member) if file is not None and member.isfile() else None
-                if file is not None and content is not None:
-                    contents[file] = content.read()
+        with gzip.open(archive) as packed:
+            stream = Bounded(cast(IO[bytes], packed), LARGEST_FILE, archive)
+            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar:
+                for number, member in enumerate(tar):
+                    if number > MOST_MEMBERS or member.issparse():
+                        raise DataError(f"{archive}: more than {MOST_MEMBERS} files or files with holes in it")
+                    file = wanted.get(member.name.removeprefix("./"))
+                    content = tar.extractfile(member) if file is not None and member.isfile() else None
+                    if file is not None and content is not None:
+                        contents[file] = content.read()
             while stream.read(1 << 20):  # to its end, where gzip compares its checksum: tar stops before
                 pass
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{archive}: truncated or not a tar archive ({error})") from None
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes can fail in any way
+        raise DataError(f"{archive}: truncated or not a tar archive ({reason(error)})") from None
     missing = [path for path, file in wanted.items() if file not in contents]
     if missing:
         raise DataError(f"{archive}: has no {missing[0]}; truncated, or not the canonical archive")
@@ -133,13 +143,20 @@ def _binary(layout: Layout, where: str, content: bytes) -> tuple[Any, Any]:
 def _python(layout: Layout, where: str, content: bytes) -> tuple[Any, Any]:
     data = load_batch(content, where)
     try:
-        pixels, labels = data["data"], np.asarray(data[layout.label], dtype=np.int64)
+        pixels, labels = data["data"], _labels(data[layout.label])
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise DataError(f"{where}: holds {', '.join(data)}; expected data and {layout.label}") from None
+        raise DataError(f"{where}: holds {', '.join(list(data)[:20])}; expected data and {layout.label}") from None
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS):
         found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise DataError(f"{where}: images {found} for {len(labels)} labels; expected uint8 (N, {PIXELS})")
     return pixels, labels
+
+
+def _labels(values: Any) -> Any:
+    """Return labels as int64 (N,); TypeError for anything but whole numbers in one list or array."""
+    if isinstance(values, list) and not all(type(value) is int for value in values):  # lists in lists would unfold
+        raise TypeError("labels that are no whole numbers")
+    return np.asarray(values, dtype=np.int64)
 
 
 def _names(layout: Layout, where: str, content: bytes) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-import zlib
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -16,6 +15,7 @@ from advrush.data.dataset import Split
 from advrush.data.known import Known
 from advrush.data.raw import Raw, Source, split_of
 from advrush.errors import DataError
+from advrush.reading.gate import reason
 
 PREFIXES = {"train": "train", "test": "t10k"}
 CLASSES = {
@@ -24,7 +24,8 @@ CLASSES = {
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ),
 }  # fmt: skip
-LARGEST = 2**31
+SIDE = 28
+LARGEST = 2**28
 """Bytes that a header may claim: a damaged one must not fill the memory."""
 
 
@@ -65,11 +66,13 @@ def _array(path: Path, dimensions: int, expected: int | None) -> Any:
             if expected is not None and shape[0] != expected:
                 raise DataError(f"{path}: {shape[0]} examples; expected {expected}; if a sample, set data.partial")
             size = prod(shape)
-            if size > LARGEST:
-                raise DataError(f"{path}: the header claims {size} bytes; damaged")
+            if size > LARGEST or any(side != SIDE for side in shape[1:]):
+                raise DataError(f"{path}: the header claims {shape}; expected images of {SIDE}x{SIDE}: damaged")
             content = file.read(size + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: truncated or not a readable idx file ({error})") from None
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes can fail in any way
+        raise DataError(f"{path}: truncated or not a readable idx file ({reason(error)})") from None
     if len(content) != size:
         found = f"{len(content)}" if len(content) < size else "more"
         raise DataError(f"{path}: {found} bytes after the header; expected {size}: truncated or damaged")

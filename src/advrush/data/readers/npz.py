@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,12 @@ import numpy as np
 from advrush.data.known import Known
 from advrush.data.raw import Raw, Source, class_names, hold_out, split_of
 from advrush.errors import DataError
+from advrush.reading.bounds import LARGEST_SET, check_size
+from advrush.reading.gate import reason
 
 Arrays = dict[str, Any]
+NAMES = ("images", "labels", "class_names", "x_train", "y_train", "x_test", "y_test")
+"""The arrays that are read."""
 
 
 def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
@@ -57,10 +63,29 @@ def _one(path: Path) -> Raw:
 
 def _open(path: Path) -> Arrays:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
+        with zipfile.ZipFile(path) as archive:
+            records = {record.filename.removesuffix(".npy"): record for record in archive.infolist()}
+            wanted = {name: record for name, record in records.items() if name in NAMES}
+            check_size(path, sum(record.file_size for record in wanted.values()), LARGEST_SET)
+            found = {name: _array(archive, record) for name, record in wanted.items()}
+            return {**dict.fromkeys(list(records)[:20]), **found}
+    except DataError:
+        raise
     except Exception as error:  # zip, zlib, numpy and pickle refusals: all mean the same to the user
-        raise DataError(f"{path}: truncated or not an npz file of plain arrays ({error})") from None
+        raise DataError(f"{path}: truncated or not an npz file of plain arrays ({reason(error)})") from None
+
+
+def _array(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> Any:
+    """Return one array; ValueError where its header claims another size than the archive has for it."""
+    with archive.open(record) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        claimed = prod(shape) * dtype.itemsize
+        if dtype.hasobject or not 0 <= claimed <= record.file_size:
+            raise ValueError(f"{record.filename} claims {shape} of {dtype} in {record.file_size} bytes")
+    with archive.open(record) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _pair(data: Arrays, images: str, labels: str, path: Path) -> tuple[Any, Any]:

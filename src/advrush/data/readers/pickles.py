@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -17,17 +18,20 @@ import numpy as np
 
 from advrush.errors import DataError
 
+MOST_OPCODES = 2**21
+"""Steps of a pickle: the largest batch, CIFAR-100's 50,000 images with their names, has a quarter of a million."""
+LONGEST_WORD = 1000
+
 
 class _DataType:
     """Stands for numpy.dtype: the code of the type, "u1" say."""
 
     def __init__(self, code: object, *_: object) -> None:
-        self.code = code.decode("latin-1") if isinstance(code, bytes) else str(code)
+        self.code = _word(code)
         self.order = "<"
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1]
-        self.order = order.decode("latin-1") if isinstance(order, bytes) else str(order)
+        self.order = _word(state[1])
 
 
 class _Array:
@@ -46,6 +50,8 @@ class _Array:
         _, shape, kind, fortran, content = self.state
         if kind.code not in ("u1", "i4", "i8") or kind.order not in ("<", "|", "="):
             raise ValueError(f"an array of type {kind.order}{kind.code}, not of bytes or integers")
+        if not isinstance(content, bytes | bytearray):
+            raise ValueError(f"an array whose content is a {type(content).__name__}")
         flat = np.frombuffer(bytes(content), dtype=f"<{kind.code}")
         return flat.reshape(tuple(int(size) for size in shape), order="F" if fortran else "C")
 
@@ -72,6 +78,13 @@ def _ndarray(*_: object) -> _Array:
     return _Array()
 
 
+def _bytearray(content: object = b"", encoding: object = "latin1") -> bytearray:
+    """Stand for bytearray, of bytes only: of a number it would take as much memory as that says."""
+    if not isinstance(content, bytes | bytearray | str) or encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"a bytearray of a {type(content).__name__}")
+    return bytearray(content.encode("latin-1") if isinstance(content, str) else content)
+
+
 _STANDS_FOR: Mapping[tuple[str, str], Callable[..., Any]] = MappingProxyType(
     {
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
@@ -81,7 +94,8 @@ _STANDS_FOR: Mapping[tuple[str, str], Callable[..., Any]] = MappingProxyType(
         ("numpy", "ndarray"): _ndarray,
         ("numpy", "dtype"): _DataType,
         ("_codecs", "encode"): _encode,
-        ("builtins", "bytearray"): bytearray,
+        ("builtins", "bytearray"): _bytearray,
+        ("__builtin__", "bytearray"): _bytearray,
     }
 )
 
@@ -105,6 +119,7 @@ def load_batch(content: bytes, where: str) -> dict[str, Any]:
     values, and one that holds no dictionary.
     """
     try:
+        _check_opcodes(content)
         data = _Restricted(io.BytesIO(content), encoding="bytes").load()
     except _RefusedError as error:
         raise DataError(f"{where}: {error}") from None
@@ -114,17 +129,48 @@ def load_batch(content: bytes, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise DataError(f"{where}: holds a {type(data).__name__}; expected the dictionary of a CIFAR batch")
     try:
-        return {_text(key): value.value() if isinstance(value, _Array) else value for key, value in data.items()}
+        return {_word(key): value.value() if isinstance(value, _Array) else value for key, value in data.items()}
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: not a CIFAR batch ({error})") from None
 
 
-def _text(value: object) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+def _check_opcodes(content: bytes) -> None:
+    """Raise ValueError for what no batch needs and a small pickle can take much memory or time with.
+
+    That is: millions of small objects, a memo of a length of its own choice, and tuples that hold one another twice
+    (hashing such takes time that doubles with each of them).
+    """
+    kept: set[int] = set()
+    tuples: set[int] = set()
+    before = ""
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        name = opcode.name
+        if number >= MOST_OPCODES or name == "DUP":
+            raise ValueError(f"more than {MOST_OPCODES} values, or values doubled")
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            place = len(kept) if argument is None else int(argument)
+            if not 0 <= place <= MOST_OPCODES:
+                raise ValueError(f"a place {place} for a value")
+            kept.add(place)
+            if before.startswith("TUPLE"):
+                tuples.add(place)
+        elif name in ("GET", "BINGET", "LONG_BINGET") and argument is not None and int(argument) in tuples:
+            raise ValueError("values that hold one another twice")
+        before = name
+
+
+def _word(value: object) -> str:
+    """Return a short text or bytes as text; ValueError for anything else, which might print without end."""
+    if not isinstance(value, bytes | str) or len(value) > LONGEST_WORD:
+        raise ValueError(f"a {type(value).__name__} where a word was expected")
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def texts(values: Any, where: str) -> tuple[str, ...]:
     """Return a pickled list of names as text; DataError if it is no list."""
     if not isinstance(values, list):
         raise DataError(f"{where}: holds no list of class names")
-    return tuple(_text(value) for value in values)
+    try:
+        return tuple(_word(value) for value in values)
+    except ValueError as error:
+        raise DataError(f"{where}: not a list of class names ({error})") from None

@@ -9,9 +9,14 @@ import numpy as np
 from advrush.data.dataset import Split
 from advrush.data.known import Known
 from advrush.data.raw import Raw, Source, split_of
+from advrush.data.readers.mat import read_arrays
 from advrush.errors import DataError
+from advrush.reading.gate import reason
+from advrush.reading.text import read_bytes
 
 FILES = ("train_32x32.mat", "test_32x32.mat")
+LARGEST = 2**31
+"""Bytes of a file and of an array: the largest published one, extra_32x32.mat, has 1.6 GB."""
 
 
 def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
@@ -28,14 +33,15 @@ def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
 
 def _read(path: Path) -> Split:
     """Read X (H, W, C, N) and y (N, 1), where the digit 0 has the label 10."""
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise DataError(f"{path}: is not there; expected {FILES[0]} and {FILES[1]}, both")
+    content = read_bytes(path, "an SVHN file", DataError, largest=LARGEST)
     try:
-        content = loadmat(path, variable_names=("X", "y"))
-        images, labels = content["X"].transpose(3, 0, 1, 2), content["y"].ravel().astype(np.int64)
-    except Exception as error:  # whatever scipy and zlib raise for a broken file
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: truncated or not an SVHN file ({reason}); expected arrays X and y") from None
+        arrays = read_arrays(content, ("X", "y"), LARGEST)
+        images, labels = arrays["X"].transpose(3, 0, 1, 2), arrays["y"].ravel()
+        if not np.isfinite(labels).all() or (labels != np.floor(labels)).any():
+            raise ValueError("labels that are no whole numbers")
+        labels = labels.astype(np.int64)
+    except Exception as error:  # damaged bytes can fail in any way
+        raise DataError(f"{path}: truncated or not an SVHN file ({reason(error)}); expected arrays X and y") from None
     return split_of(images, np.where(labels == 10, 0, labels), str(path))

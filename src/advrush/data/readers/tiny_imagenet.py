@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,15 @@ from advrush.data.images import decode
 from advrush.data.known import Known
 from advrush.data.raw import Raw, Source, halve, split_of
 from advrush.errors import DataError
+from advrush.reading.bounds import check_size
+from advrush.reading.gate import reading, reason
+from advrush.reading.text import read_bytes
 
 FOLDER = "tiny-imagenet-200"
 ANNOTATIONS = "val/val_annotations.txt"
+LARGEST_MEMBER = 2**24
+"""Bytes of a file in the archive; the largest of the published one is a list of 2.6 MB."""
+ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def find(name: str, data_dir: Path, counts: Known | None) -> Source | None:
@@ -48,16 +54,30 @@ def _is_image(name: str) -> bool:
 
 
 def _from_folder(root: Path, names: Sequence[str]) -> Raw:
-    return _read(str(root), names, lambda name: (root / name).read_bytes())
+    return _read(str(root), names, lambda name: read_bytes(root / name, "a file of the set", DataError))
 
 
 def _from_zip(archive: Path) -> Raw:
     try:
         with zipfile.ZipFile(archive) as content:
             inside = {name.removeprefix(f"{FOLDER}/"): name for name in content.namelist()}
-            return _read(str(archive), sorted(inside), lambda name: content.read(inside[name]))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{archive}: truncated or not a plain zip archive ({error})") from None
+
+            def read(name: str) -> bytes:
+                check_size(f"{archive}: {name}", content.getinfo(inside[name]).file_size, LARGEST_MEMBER)
+                return content.read(inside[name])
+
+            return _read(str(archive), sorted(inside), read)
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes can fail in any way
+        raise DataError(f"{archive}: truncated or not a plain zip archive ({reason(error)})") from None
+
+
+def _text(content: bytes, where: str, name: str) -> str:
+    """Return a list's text: UTF-8, or UTF-8 and UTF-16 with the byte order mark that Windows writes."""
+    encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")
+    with reading(f"{where}: {name}", "a text in UTF-8 or UTF-16", DataError):
+        return content.decode(encoding)
 
 
 def _read(where: str, names: Sequence[str], read: Callable[[str], bytes]) -> Raw:
@@ -66,10 +86,10 @@ def _read(where: str, names: Sequence[str], read: Callable[[str], bytes]) -> Raw
         if name not in there:
             raise DataError(f"{where}: has no {name}; expected the layout of {FOLDER}")
     # alphabetical, as class folders are numbered: the archive's list has an order of its own
-    classes = tuple(sorted(read("wnids.txt").decode().split()))
+    classes = tuple(sorted(_text(read("wnids.txt"), where, "wnids.txt").split()))
     index = {wnid: label for label, wnid in enumerate(classes)}
     train = [name for name in names if name.startswith("train/") and _is_image(name)]
-    rows = [line.split("\t") for line in read(ANNOTATIONS).decode().splitlines() if line.strip()]
+    rows = [line.split("\t") for line in _text(read(ANNOTATIONS), where, ANNOTATIONS).splitlines() if line.strip()]
     held = [f"val/images/{row[0]}" for row in rows]
     missing = [name for name in held if name not in there]
     if missing:
