@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
+import linear_digits
 from advrush.attacks import PGD
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig, TransferConfig, evaluate, transfer
@@ -32,6 +34,26 @@ def networks() -> list[torch.nn.Module]:
     return [trained(0), trained(1)]
 
 
+def check_every_entry(run: Run, networks: list[torch.nn.Module]) -> None:
+    """Compute each entry from the kept examples: row = whose examples, column = who is attacked with them."""
+    result, test = run.result(), DIGITS.load().test
+    x = test.images.float() / 255
+    clean = [net(x).argmax(1) == test.labels for net in networks]
+    assert result["clean"] == [flags.double().mean().item() for flags in clean]
+    kept = {
+        f"{about['model']}:{about['weights']}": Run.at(path).load_tensors("x_adv.safetensors")["x_adv"]
+        for path in (run.path.parent.parent / "examples").iterdir()
+        if (about := tomllib.loads((path / "config.toml").read_text()))
+    }
+    for row, name in enumerate(tomllib.loads((run.path / "config.toml").read_text())["models"]):
+        x_adv = kept[name]
+        assert 0 < (x_adv - x).abs().max() <= 0.1 + 1e-6
+        for column, net in enumerate(networks):
+            flags = net(x_adv).argmax(1) == test.labels
+            flags = flags & clean[row] if row == column else flags
+            assert result["matrix"][row][column] == flags.double().mean().item(), (row, column)
+
+
 def test_diagonal_is_the_white_box_value(tmp_path: Path, networks: list[torch.nn.Module]) -> None:
     run = transfer(networks, CONFIG, runs_dir=tmp_path, device="cpu", display=False)
     matrix = run.result()["matrix"]
@@ -46,15 +68,13 @@ def test_diagonal_is_the_white_box_value(tmp_path: Path, networks: list[torch.nn
 
 def test_entries_are_accuracies_on_the_sources_examples(tmp_path: Path, networks: list[torch.nn.Module]) -> None:
     run = transfer(networks, CONFIG, runs_dir=tmp_path, device="cpu", display=False)
-    kept = sorted((tmp_path / "examples").iterdir())
-    assert len(kept) == 2
-    test = DIGITS.load().test
-    accuracies = set()
-    for path in kept:
-        x_adv = Run.at(path).load_tensors("x_adv.safetensors")["x_adv"]
-        assert (x_adv - test.images / 255).abs().max() <= 0.1 + 1e-6
-        accuracies |= {(net(x_adv).argmax(1) == test.labels).double().mean().item() for net in networks}
-    assert {run.result()["matrix"][0][1], run.result()["matrix"][1][0]} <= accuracies
+    assert len(list((tmp_path / "examples").iterdir())) == 2
+    check_every_entry(run, networks)
+    turned = transfer(networks[::-1], CONFIG, runs_dir=tmp_path, device="cpu", display=False)
+    assert turned.result()["matrix"] == [row[::-1] for row in run.result()["matrix"][::-1]]
+    check_every_entry(turned, networks[::-1])
+    (a, b), (c, d) = run.result()["matrix"]
+    assert len({a, b, c, d}) == 4, "no two entries can be exchanged unseen"
 
 
 def test_examples_of_a_source_are_made_once(
@@ -87,17 +107,19 @@ def test_two_processes_find_the_matrix_of_one(tmp_path: Path) -> None:
                "--batch-size", "16", "--device", "cpu"]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(here)}
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    results, outputs = [], []
+    results, outputs, runs = [], [], []
     for name, start in (("one", []), ("two", launch)):
         done = subprocess.run(
             [sys.executable, *start, *command, "--runs-dir", str(tmp_path / name)],
             check=True, env=environment, cwd=here, capture_output=True, text=True,
         )  # fmt: skip
         (path,) = (tmp_path / name / "transfer").iterdir()
-        results.append(Run.at(path).result())
+        runs.append(Run.at(path))
+        results.append(runs[-1].result())
         outputs.append(done.stdout)
     (a, b), (c, d) = matrix = results[0]["matrix"]
     assert results[1]["matrix"] == matrix
-    assert a < c
-    assert d < b
+    for run in runs:
+        check_every_entry(run, [linear_digits.make(), linear_digits.make_coarse()])
+    assert a < c and d < b, "an attack of the network itself is stronger than that of another"
     assert all(output.count("accuracy in percent") == 1 for output in outputs)

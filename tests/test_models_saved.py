@@ -65,7 +65,8 @@ def test_imported_checkpoint_becomes_a_network_on_pixels(tmp_path: Path, capsys:
 
 
 def test_network_is_exported_from_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save(tmp_path / "weights.safetensors")
+    model = save(tmp_path / "weights.safetensors")
     assert main(["export", str(tmp_path), "--out", str(tmp_path / "copy.safetensors")]) == 0
     assert "largest difference of the logits on random pixels: 0" in capsys.readouterr().out
-    assert load(tmp_path / "copy.safetensors") is not None
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(load(tmp_path / "copy.safetensors")(x), model(x))

@@ -115,7 +115,7 @@ TEXTS = [
     ("Genotype(normal=[", "not a Genotype"),
     ("Genotype(normal=open('x'))", "normal: not a list of literals"),
     ("Genotype(normal=[('none', __import__('os').getpid())])", "normal: not a list of literals"),
-    ("Genotype(normal=range(10**9))", "normal: range|normal: not a list|takes one to three"),
+    ("Genotype(normal=range(10**9))", "normal: not a list of literals"),
     ("Genotype(normal=range(1000000000))", "normal: range of 1000000000 values"),
     ("Genotype(normal=range(0, 4, 0))", "normal: range"),
     ("Genotype(**{})", "given twice or unpacked"),
