@@ -58,9 +58,31 @@ def to_toml(config: Any) -> str:
 
 
 def digest(config: Any) -> str:
-    """Return 8 hexadecimal digits that depend on every value of the configuration and on its class."""
-    text = json.dumps([type(config).__name__, to_dict(config)], sort_keys=True)
+    """Return 8 hexadecimal digits that depend on every value of the configuration and on its class.
+
+    A field that came after runs had been made carries `field(default=..., metadata={"since": 2})`: while it has its
+    default value it is left out here, so that finished runs are still found after an upgrade. The default of such a
+    field must never change: that would give two computations one digest.
+    """
+    text = json.dumps([type(config).__name__, _without_later_defaults(config, to_dict(config))], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _without_later_defaults(config: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dictionary of a configuration without fields that came later and have their default value."""
+    kept = dict(plain)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if "since" in field.metadata and value == _default(field):
+            kept.pop(field.name, None)
+        elif dataclasses.is_dataclass(value):
+            kept[field.name] = _without_later_defaults(value, kept[field.name])
+    return kept
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """Return the default of a field; what no value equals where it has none."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 LARGEST_SEED = 2**32 - 1
@@ -77,6 +99,17 @@ def check_numbers(config: Any, path: str = "") -> None:
             check(not isinstance(number, int) or abs(number) < 2**63, name, number, "a whole number below 2**63")
         if field.name == "seed" and isinstance(value, int):
             check(0 <= value <= LARGEST_SEED, name, value, f"a whole number from 0 to {LARGEST_SEED}")
+
+
+LARGEST_L2 = 30.0
+"""A radius of the L2 norm beyond this reaches nearly every image of 32 pixels (their cube's diagonal is 55)."""
+
+
+def check_radius(field: str, value: float, *, norm: str = "Linf") -> None:
+    """Raise ConfigError unless `value` is a radius or step in [0, 1] pixel units; ask whether 255ths were meant."""
+    most = 1.0 if norm == "Linf" else LARGEST_L2
+    check(0 < value < math.inf, field, value, "a number > 0, such as 0.031 or 8/255")
+    check(value <= most, field, value, f"at most {most:g}, since pixels are in [0, 1]; was {value:g}/255 meant?")
 
 
 def fraction(text: str) -> str:

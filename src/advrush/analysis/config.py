@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from advrush.config import check
+from advrush.config import check, check_radius
 from advrush.data import DataConfig
 
 
@@ -150,6 +150,6 @@ class PathConfig:
         check(self.batch_size >= 2, "batch_size", self.batch_size, "a whole number >= 2")
         check(self.statistics_images >= 2, "statistics_images", self.statistics_images, "a whole number >= 2")
         check(self.images >= 1, "images", self.images, "a whole number >= 1")
-        check(0 < self.eps < 1, "eps", self.eps, "a number between 0 and 1, such as 0.031")
+        check_radius("eps", self.eps)
         check(self.attack_steps >= 1, "attack_steps", self.attack_steps, "a whole number >= 1")
         check(self.restarts >= 1, "restarts", self.restarts, "a whole number >= 1")

@@ -47,7 +47,8 @@ def analyze_curvature(
     def work(run: Run, screen: Display, place: torch.device) -> None:
         _measure(found, config, dataset, run, screen, place)
 
-    return analyze(config, runs_dir, device, f"curvature of {found.label}", display=display, work=work)
+    title = f"curvature of {found.label}"
+    return analyze(config, runs_dir, device, title, display=display, work=work, targets=[found], dataset=dataset)
 
 
 def step_curvature(model: nn.Module, x: Tensor, y: Tensor, *, h: float) -> Tensor:

@@ -46,7 +46,8 @@ def analyze_landscape(
     def work(run: Run, screen: Display, place: torch.device) -> None:
         _measure(found, config, dataset, run, screen, place)
 
-    return analyze(config, runs_dir, device, f"landscape of {found.label}", display=display, work=work)
+    title = f"landscape of {found.label}"
+    return analyze(config, runs_dir, device, title, display=display, work=work, targets=[found], dataset=dataset)
 
 
 def _measure(

@@ -57,7 +57,10 @@ def analyze_path(
         _measure(path, ends, config, dataset, run, screen, place)
 
     title = f"path {ends[0].label} to {ends[1].label}"
-    return analyze(config, runs_dir, device, title, display=display, epochs=config.epochs + 1, work=work)
+    return analyze(
+        config, runs_dir, device, title, display=display, epochs=config.epochs + 1, work=work, targets=ends,
+        dataset=dataset,
+    )  # fmt: skip
 
 
 def _measure(

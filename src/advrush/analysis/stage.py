@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from torch import Tensor
 from advrush import parallel
 from advrush.data import DataConfig, Dataset
 from advrush.errors import ConfigError
+from advrush.evaluation import Target
+from advrush.evaluation.fingerprint import examine
 from advrush.progress import Display
 from advrush.run import Run
 from advrush.stage import stage
@@ -24,16 +26,29 @@ Work = Callable[[Run, Display, torch.device], None]
 
 
 def analyze(
-    config: Any, runs_dir: Path | str, device: str, title: str, *, display: bool, work: Work, epochs: int = 1
+    config: Any,
+    runs_dir: Path | str,
+    device: str,
+    title: str,
+    *,
+    display: bool,
+    work: Work,
+    epochs: int = 1,
+    targets: Sequence[Target] = (),
+    dataset: Dataset | None = None,
 ) -> Run:
     """Open the run directory of `config`, do the work unless it is done, return the finished run.
 
-    An analysis is one process: under torchrun, only rank 0 works and the others wait.
+    An analysis is one process: under torchrun, only rank 0 works and the others wait. The networks and the data that
+    it is of are compared with those that the run was made of, and their classes with each other.
     """
     team = parallel.setup(device)
-    with stage(team, runs_dir, STAGE, config) as (run, todo):
+    identity, odd = ({}, ()) if dataset is None else examine(targets, dataset)
+    with stage(team, runs_dir, STAGE, config, identity=identity) as (run, todo):
         if todo and team.is_main:
             with Display(title, epochs=epochs, show=display) as screen:
+                for text in odd:
+                    screen.line(f"warning: {text}")
                 work(run, screen, team.device)
     return run
 

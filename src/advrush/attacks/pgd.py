@@ -16,7 +16,7 @@ from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.passes.fast_model import correct, in_layout
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
-from advrush.config import check
+from advrush.config import check, check_radius
 from advrush.errors import ModelContractError
 from advrush.modes import evaluating, frozen
 
@@ -138,7 +138,7 @@ class PGD(Runnable):
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
         check(self.steps >= 1, "steps", self.steps, "a whole number >= 1")
-        check(self.step_size > 0, "step_size", self.step_size, "a number > 0, such as 0.01")
+        check_radius("step_size", self.step_size, norm=self.norm)
         check(self.restarts >= 1, "restarts", self.restarts, "a whole number >= 1")
         check(self.start in ("uniform", "normal", "none"), "start", self.start, "uniform, normal or none")
         check(self.loss in LOSSES, "loss", self.loss, " or ".join(LOSSES))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advrush.config import check
+from advrush.config import check, check_radius
 
 Norm = Literal["Linf", "L2"]
 TINY = 1e-12
@@ -29,7 +28,7 @@ class ThreatModel(ABC):
     """Radius of the ball."""
 
     def __post_init__(self) -> None:
-        check(0 < self.eps < math.inf, "eps", self.eps, "a number > 0, such as 0.031")
+        check_radius("eps", self.eps, norm=self.norm)
 
     @property
     @abstractmethod
@@ -64,10 +63,6 @@ class ThreatModel(ABC):
 @dataclass(frozen=True)
 class Linf(ThreatModel):
     """Each channel of each pixel moves by at most `eps`, which is at most 1."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.eps <= 1, "eps", self.eps, f"at most 1, since pixels are in [0, 1]; was {self.eps:g}/255 meant?")
 
     @property
     def norm(self) -> Norm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from advrush.config import check
+from advrush.config import check, check_radius
 from advrush.data import DataConfig
 
 
@@ -53,10 +53,11 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         check(bool(self.name), "name", self.name, "a word")
         check(bool(self.attacks), "attacks", self.attacks, "at least one attack, such as fgsm or pgd20")
-        check(self.eps > 0, "eps", self.eps, "a number > 0, such as 0.031")
+        check_radius("eps", self.eps, norm=self.norm)
         steps, radii = self.sweep_steps, self.sweep_eps
         check(all(step >= 1 for step in steps), "sweep_steps", steps, "whole numbers >= 1, such as 7 20 100")
-        check(all(0 < eps < 10 for eps in radii), "sweep_eps", radii, "radii > 0, such as 0.01 0.031")
+        for eps in radii:
+            check_radius("sweep_eps", eps, norm=self.norm)
         reduced = self.precision != "float32"
         check(not reduced or self.dtype == "float32", "precision", self.precision, "float32 where dtype is float64")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from advrush import parallel
 from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, threat_model
-from advrush.attacks.gate import PROBED, seeded_globally
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.data import Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.config import EvaluateConfig
+from advrush.evaluation.fingerprint import examine
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import Evaluation
 from advrush.evaluation.robust_accuracy import measure
@@ -61,23 +61,11 @@ def evaluate(
     config = replace(config or EvaluateConfig(), model=found.label, weights=found.digest)
     attacks = attacks_of(config)
     dataset = config.data.load(data_dir)
-    identity = {"data": dataset.checksum, "outputs": outputs(found.model, dataset)}
+    identity, odd = examine([found], dataset)
     with stage(team, runs_dir, "evaluate", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
-            _evaluate(found.model.to(team.device), config, attacks, dataset, run, display and team.is_main, team)
+            _evaluate(found.model.to(team.device), config, attacks, dataset, odd, run, display and team.is_main, team)
     return run
-
-
-def outputs(model: nn.Module, dataset: Dataset) -> list[float]:
-    """Return what a model computes on the first test images: its code is part of what an evaluation measures."""
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
-    x = (dataset.test.images[:PROBED].float() / 255).to(parameter.device, parameter.dtype)
-    with evaluating(model), torch.inference_mode(False), torch.no_grad(), seeded_globally(x.device, 0):
-        try:
-            logits = model(x)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-            raise ModelContractError(f"the model fails on images of shape {tuple(x.shape)}: {error}") from None
-    return [round(v, 6) for v in logits.double().flatten().tolist()] if isinstance(logits, Tensor) else []
 
 
 def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
@@ -114,6 +102,7 @@ def _evaluate(
     config: EvaluateConfig,
     attacks: tuple[Attack, ...],
     dataset: Dataset,
+    odd: tuple[str, ...],
     run: Run,
     display: bool,
     team: parallel.Parallel,
@@ -144,10 +133,10 @@ def _evaluate(
             searched, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
             on_batch=save, sweeps=tuple(sweeps.values()), team=team,
         )  # fmt: skip
-        for line in _lines(outcome, config):
+        for line in (*_lines(outcome, config), *(f"warning: {text}" for text in odd)):
             screen.line(line)
     if team.is_main:
-        _write(searched, x, y, config, attacks, sweeps, dataset, outcome, run)
+        _write(searched, x, y, config, attacks, sweeps, dataset, outcome, run, warnings=odd)
 
 
 def _write(
@@ -160,6 +149,8 @@ def _write(
     dataset: Dataset,
     outcome: Evaluation,
     run: Run,
+    *,
+    warnings: tuple[str, ...],
 ) -> None:
     """Write flags, examples and result of a finished evaluation."""
     flags = {"clean": outcome.clean, **{attack.name: attack.flags for attack in outcome.attacks}}
@@ -174,7 +165,8 @@ def _write(
         kind: points(kind, places[kind], [outcome.sweeps[name] for name in sweep.names])
         for kind, sweep in sweeps.items()
     }
-    run.finish(_result(config, dataset, outcome, exact_model(searched)) | ({"sweeps": curves} if curves else {}))
+    result = _result(config, dataset, outcome, exact_model(searched))
+    run.finish(result | ({"sweeps": curves} if curves else {}) | ({"warnings": list(warnings)} if warnings else {}))
 
 
 def _lines(outcome: Evaluation, config: EvaluateConfig) -> list[str]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from advrush.config import check
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, RunError
-from advrush.models.weights.saved import load
+from advrush.models.weights.saved import load, read_classes
 from advrush.run import Run
 
 
@@ -27,6 +27,8 @@ class Target:
     label: str
     digest: str
     data: DataConfig | None = None
+    classes: tuple[str, ...] | None = None
+    """Names of the classes that it was trained on, where it tells them."""
 
 
 def find_target(text: str) -> Target:
@@ -36,7 +38,8 @@ def find_target(text: str) -> Target:
     and returns an nn.Module that takes [0, 1] pixels. Raises AdvrushError saying what is wrong with it.
     """
     model, label = _from_python(text) if text.startswith("python:") else _from_files(Path(text))
-    return Target(model.eval(), label, weights_digest(model))
+    classes = None if text.startswith("python:") else read_classes(Path(text))
+    return Target(model.eval(), label, weights_digest(model), classes=classes)
 
 
 def as_target(target: str | os.PathLike[str] | nn.Module | Target) -> Target:

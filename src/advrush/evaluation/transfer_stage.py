@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,11 @@ from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
 from advrush.attacks.ensemble.single import seeded_batches
 from advrush.attacks.passes.fast_model import correct
-from advrush.config import check
-from advrush.data import DataConfig
+from advrush.config import check, check_radius
+from advrush.data import DataConfig, Dataset
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.evaluate_stage import searched_on
+from advrush.evaluation.fingerprint import examine
 from advrush.evaluation.robust_accuracy import UNKNOWN
 from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
@@ -63,7 +64,7 @@ class TransferConfig:
     """Seed of the attack's random starts."""
 
     def __post_init__(self) -> None:
-        check(self.eps > 0, "eps", self.eps, "a number > 0, such as 0.031")
+        check_radius("eps", self.eps, norm=self.norm)
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
 
 
@@ -88,88 +89,87 @@ def transfer(
     config = replace(config or TransferConfig(), models=tuple(f"{one.label}:{one.digest}" for one in found))
     (attack,) = parse_attacks(config.attack, threat_model(config.norm, config.eps), seed=config.seed)
     dataset = config.data.load(data_dir)
-    with stage(team, runs_dir, "transfer", config) as (run, todo):
+    identity, odd = examine(found, dataset)
+    with stage(team, runs_dir, "transfer", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
-            split = dataset.test.to(team.device)
-            x, y = split.images.float() / 255, split.labels
+            matrix = _Matrix(found, config, attack, dataset, identity["outputs"], Path(runs_dir), team)
             with Display("transfer", show=display and team.is_main) as screen:
-                _measure(found, config, attack, x, y, run, Path(runs_dir), screen, team)
+                result = matrix.measure(screen)
+                for text in odd:
+                    screen.line(f"warning: {text}")
+            if team.is_main:
+                run.finish(result | ({"warnings": list(odd)} if odd else {}))
     return run
 
 
-def _measure(
-    found: list[Target],
-    config: TransferConfig,
-    attack: Attack,
-    x: Tensor,
-    y: Tensor,
-    run: Run,
-    runs: Path,
-    screen: Display,
-    team: parallel.Parallel,
-) -> None:
-    models = [one.model.to(x.device) for one in found]
-    clean = [_flags(model, x, y, config.batch_size) for model in models]
-    matrix = []
-    for source, model in enumerate(screen.steps(models, total=len(models))):
-        x_adv = _examples(found[source], model, config, attack, x, y, clean[source], runs, team)
-        flags = [_flags(target, x_adv, y, config.batch_size) for target in models]
-        flags[source] = flags[source] & clean[source]
-        matrix.append([float(each.double().mean()) for each in flags])
-        screen.line(f"{found[source].label:<24} " + "  ".join(f"{value:6.2%}" for value in matrix[-1]))
-    if team.is_main:
-        run.finish(
-            {
-                "models": [one.label for one in found],
-                "examples": len(x),
-                "dataset": config.data.dataset,
-                "attack": config.attack,
-                "threat_model": {"norm": config.norm, "eps": config.eps},
-                "clean": [float(each.double().mean()) for each in clean],
-                "matrix": matrix,
-            }
-        )
+class _Matrix:
+    """The networks, the images, and the attack that makes examples on each of the networks."""
 
+    def __init__(
+        self,
+        found: Sequence[Target],
+        config: TransferConfig,
+        attack: Attack,
+        dataset: Dataset,
+        outputs: Sequence[list[float]],
+        runs: Path,
+        team: parallel.Parallel,
+    ) -> None:
+        self.found, self.config, self.attack, self.runs, self.team = found, config, attack, runs, team
+        self.identities = [{"data": dataset.checksum, "outputs": each} for each in outputs]
+        split = dataset.test.to(team.device)
+        self.x, self.y = split.images.float() / 255, split.labels
+        self.models = [one.model.to(team.device) for one in found]
 
-def _examples(
-    source: Target,
-    model: nn.Module,
-    config: TransferConfig,
-    attack: Attack,
-    x: Tensor,
-    y: Tensor,
-    clean: Tensor,
-    runs: Path,
-    team: parallel.Parallel,
-) -> Tensor:
-    """Return the source's adversarial examples (N, C, H, W), from its kept file if it is there.
+    def measure(self, screen: Display) -> dict[str, Any]:
+        """Return the result: accuracies without an attack, and of each network under the examples of each."""
+        clean = [self._flags(model, self.x) for model in self.models]
+        matrix = []
+        for source in screen.steps(range(len(self.models)), total=len(self.models)):
+            x_adv = self._examples(source, clean[source])
+            flags = [self._flags(model, x_adv) for model in self.models]
+            flags[source] = flags[source] & clean[source]
+            matrix.append([float(each.double().mean()) for each in flags])
+            screen.line(f"{self.found[source].label:<24} " + "  ".join(f"{value:6.2%}" for value in matrix[-1]))
+        config = self.config
+        return {
+            "models": [one.label for one in self.found],
+            "examples": len(self.x),
+            "dataset": config.data.dataset,
+            "attack": config.attack,
+            "threat_model": {"norm": config.norm, "eps": config.eps},
+            "clean": [float(each.double().mean()) for each in clean],
+            "matrix": matrix,
+        }
 
-    Each process makes its share of the batches; all of them return all examples.
-    """
-    about = ExamplesConfig(
-        source.label, source.digest, config.data, config.attack, config.norm, config.eps, config.batch_size, config.seed
-    )
-    label = source.label.replace("/", "-").replace(":", "-")
-    with stage(team, runs, "examples", about, name=label) as (kept, todo):
-        if todo:
-            x_adv, searched = torch.full_like(x, UNKNOWN), searched_on(model, EvaluateConfig())
-            with evaluating(searched), frozen(searched):
-                # the examples that are right first: the same batches and seeds as in an evaluation
-                rights_and_wrongs = (
-                    batch
-                    for wanted in (clean, ~clean)
-                    for batch in seeded_batches(attack, wanted.nonzero().flatten(), config.batch_size)
-                )
-                for rows, seeded in islice(rights_and_wrongs, team.rank, None, team.world):
-                    x_adv[rows] = seeded(searched, x[rows], y[rows])
-            x_adv = team.largest(x_adv)
-            if team.is_main:
-                kept.save_tensors("x_adv.safetensors", {"x_adv": x_adv})
-                kept.finish({"examples": len(x)})
-    return kept.load_tensors("x_adv.safetensors")["x_adv"].to(x)
+    def _examples(self, source: int, clean: Tensor) -> Tensor:
+        """Return a network's adversarial examples (N, C, H, W), from its kept file if it is there.
 
+        Each process makes its share of the batches; all of them return all examples.
+        """
+        target, c, team, x = self.found[source], self.config, self.team, self.x
+        about = ExamplesConfig(target.label, target.digest, c.data, c.attack, c.norm, c.eps, c.batch_size, c.seed)
+        label, identity = target.label.replace("/", "-").replace(":", "-"), self.identities[source]
+        with stage(team, self.runs, "examples", about, name=label, identity=identity) as (kept, todo):
+            if todo:
+                x_adv, searched = torch.full_like(x, UNKNOWN), searched_on(self.models[source], EvaluateConfig())
+                with evaluating(searched), frozen(searched):
+                    # the examples that are right first: the same batches and seeds as in an evaluation
+                    rights_and_wrongs = (
+                        batch
+                        for wanted in (clean, ~clean)
+                        for batch in seeded_batches(self.attack, wanted.nonzero().flatten(), c.batch_size)
+                    )
+                    for rows, seeded in islice(rights_and_wrongs, team.rank, None, team.world):
+                        x_adv[rows] = seeded(searched, x[rows], self.y[rows])
+                x_adv = team.largest(x_adv)
+                if team.is_main:
+                    kept.save_tensors("x_adv.safetensors", {"x_adv": x_adv})
+                    kept.finish({"examples": len(x)})
+        return kept.load_tensors("x_adv.safetensors")["x_adv"].to(x)
 
-def _flags(model: nn.Module, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
-    with evaluating(model):
-        parts = zip(x.split(batch_size), y.split(batch_size), strict=True)  # type: ignore[no-untyped-call]
-        return torch.cat([correct(model, a, b) for a, b in parts])
+    def _flags(self, model: nn.Module, x: Tensor) -> Tensor:
+        with evaluating(model):
+            size = self.config.batch_size
+            parts = zip(x.split(size), self.y.split(size), strict=True)  # type: ignore[no-untyped-call]
+            return torch.cat([correct(model, a, b) for a, b in parts])

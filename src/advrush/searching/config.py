@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from advrush.config import check
+from advrush.config import check, check_radius
 from advrush.data import DataConfig
 from advrush.space import space_named
 
@@ -46,9 +46,9 @@ class AdversarialConfig:
     """Train the weights on adversarial examples as well (the paper attacks the architecture's step only)."""
 
     def __post_init__(self) -> None:
-        check(0 < self.eps < 1, "adversarial.eps", self.eps, "a number between 0 and 1, such as 0.031")
+        check_radius("adversarial.eps", self.eps)
         check(self.steps >= 1, "adversarial.steps", self.steps, "a whole number >= 1")
-        check(self.step_size > 0, "adversarial.step_size", self.step_size, "a number > 0")
+        check_radius("adversarial.step_size", self.step_size)
 
 
 @dataclass(frozen=True)

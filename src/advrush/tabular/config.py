@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from advrush.config import check
+from advrush.config import check, check_radius
 from advrush.searching.config import SearchConfig
 from advrush.searching.seeds import seeds_of
 
@@ -45,9 +45,9 @@ class InheritedScores:
         check(self.images >= 2, "scores.images", self.images, "a whole number >= 2")
         value = self.recalibration_images
         check(value >= 2, "scores.recalibration_images", value, "a whole number >= 2")
-        check(0 < self.eps < 1, "scores.eps", self.eps, "a number between 0 and 1, such as 8/255")
+        check_radius("scores.eps", self.eps)
         check(self.steps >= 1, "scores.steps", self.steps, "a whole number >= 1")
-        check(self.step_size > 0, "scores.step_size", self.step_size, "a number > 0")
+        check_radius("scores.step_size", self.step_size)
         check(self.rows is None or self.rows >= 3, "scores.rows", self.rows, "a whole number >= 3")
 
 

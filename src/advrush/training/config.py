@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from advrush.config import check
+from advrush.config import check, check_radius
 from advrush.data import Augment, DataConfig
 from advrush.schedule import cosine
 
@@ -25,9 +25,9 @@ class AttackConfig:
     """Gradient steps of the attack on the held-out images."""
 
     def __post_init__(self) -> None:
-        check(0 < self.eps < 1, "attack.eps", self.eps, "a number between 0 and 1, such as 0.031")
+        check_radius("attack.eps", self.eps)
         check(self.steps >= 1, "attack.steps", self.steps, "a whole number >= 1")
-        check(self.step_size > 0, "attack.step_size", self.step_size, "a number > 0")
+        check_radius("attack.step_size", self.step_size)
         check(self.val_steps >= 1, "attack.val_steps", self.val_steps, "a whole number >= 1")
 
 

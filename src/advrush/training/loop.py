@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from advrush.identity import described
 from advrush.models.cell import plain_modules
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
-from advrush.models.weights.saved import BEST, DROP, WEIGHTS, Blueprint
+from advrush.models.weights.saved import BEST, CLASSES, DROP, WEIGHTS, Blueprint
 from advrush.progress import Display
 from advrush.reading.gate import reading
 from advrush.run import LAST, Run, memory_advice
@@ -127,6 +128,7 @@ class _Training:
         check(self.steps >= 1, "batch_size", config.batch_size, f"at most {len(self.train)}, the training images")
         self.mean = dataset.mean
         self.blueprint = blueprint_of(config, dataset)
+        self.metadata = self.blueprint.to_metadata() | {CLASSES: json.dumps(dataset.classes)}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = self.blueprint.build().to(team.device)
@@ -245,9 +247,9 @@ class _Training:
 
     def _save(self, row: Mapping[str, Any]) -> None:
         if self.best["epoch"] == row["epoch"]:
-            self.run.save_tensors(BEST, self.kept.state_dict(), self.blueprint.to_metadata())
+            self.run.save_tensors(BEST, self.kept.state_dict(), self.metadata)
         if self.epoch == self.config.optimizer.drop_checkpoint(self.config.epochs):
-            self.run.save_tensors(DROP, self.kept.state_dict(), self.blueprint.to_metadata())
+            self.run.save_tensors(DROP, self.kept.state_dict(), self.metadata)
         self.run.log(row)
         if self.mirror is not None:
             self.mirror.log(row)
@@ -267,7 +269,7 @@ class _Training:
         dropped = rows[drop - 1] if drop is not None and drop <= len(rows) else {}
         if self.mirror is not None:
             self.mirror.close()
-        self.run.save_tensors(WEIGHTS, self.kept.state_dict(), self.blueprint.to_metadata())
+        self.run.save_tensors(WEIGHTS, self.kept.state_dict(), self.metadata)
         self.run.finish(
             {
                 "parameters": sum(parameter.numel() for parameter in self.model.parameters()),

@@ -22,6 +22,8 @@ WEIGHTS = "weights.safetensors"
 BEST = "best.safetensors"
 DROP = "drop.safetensors"
 """The network shortly after the first drop of the learning rate."""
+CLASSES = "classes"
+"""Entry of the metadata: the names of the classes as a JSON list."""
 LARGEST_SIDE = 2**14
 """Pixels of an image's side that a file may ask for."""
 CHECKPOINTS = {"last": WEIGHTS, "best": BEST, "drop": DROP}
@@ -115,6 +117,19 @@ def read_blueprint(path: Path | str) -> Blueprint:
         raise RunError(
             f"{path}: its metadata do not describe a network; expected a file that `advrush train` or `import` wrote"
         ) from None
+
+
+def read_classes(path: Path | str) -> tuple[str, ...] | None:
+    """Return the names of the classes that the network at `path` was trained on; None where the file tells none.
+
+    Raises RunError for names that are no list of texts.
+    """
+    path = _weights_of(Path(path))
+    text = read_metadata(path).get(CLASSES)
+    names = [] if text is None else parse_json(text, path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RunError(f"{path}: its metadata hold no list of class names")
+    return tuple(names) or None
 
 
 def _weights_of(path: Path) -> Path:
