@@ -22,7 +22,9 @@ def _count_decoding(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     counts: list[int] = []
     decode = folder.decode_files
-    monkeypatch.setattr(folder, "decode_files", lambda paths: counts.append(len(paths)) or decode(paths))
+    monkeypatch.setattr(
+        folder, "decode_files", lambda paths, side=None: counts.append(len(paths)) or decode(paths, side)
+    )
     return counts
 
 

@@ -26,6 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AdvrushError as error:
         _complain("error:", str(error))
         return 2
+    except OSError as error:  # a file or folder that this user may not read or write, a full disk, a name too long
+        place = f"{error.filename}: " if error.filename is not None else ""
+        advice = "nothing that was finished is lost, and the same command goes on once that is mended"
+        _complain("error:", f"{place}{error.strerror or error}; {advice}")
+        return 2
     except KeyboardInterrupt:
         _complain("\ninterrupted:", "nothing that was finished is lost; the same command goes on from there")
         return 130

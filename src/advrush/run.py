@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -31,18 +32,24 @@ LAST = "last.pt"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that a kill at any instant leaves either the old content or the new one."""
+    """Write a file so that a kill at any instant leaves either the old content or the new one.
+
+    Raises OSError, naming the file, where it cannot be written: a full disk, a quota, a folder without rights.
+    """
     data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = str(path)  # a full disk names none
         raise
 
 
@@ -99,6 +106,8 @@ class Run:
             except OSError:  # a finished run in a folder that can only be read is a cache hit all the same
                 if not self.done:
                     raise
+            if self._lock is not None:
+                self._sweep()
             self._compare(identity)
             self.found = self.done
             if not self.found:
@@ -111,6 +120,11 @@ class Run:
         except BaseException:
             self.close()
             raise
+
+    def _sweep(self) -> None:
+        """Remove what a kill in the middle of a write has left; the lock is held, so nobody writes here now."""
+        for path in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
+            path.unlink(missing_ok=True)
 
     def _compare(self, identity: Mapping[str, Any]) -> None:
         """Write identity.json, or raise RunError where the one that is there tells of something else."""
@@ -180,10 +194,15 @@ class Run:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one epoch's row."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(dict(row)) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(dict(row)) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            error.filename = str(path)
+            raise
 
     def save_state(self, state: Mapping[str, Any], name: str = LAST) -> None:
         """Write last.pt (or `name`) atomically; `state["epoch"]` is the epoch to do next."""

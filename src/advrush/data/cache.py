@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -45,9 +46,14 @@ def write(path: Path, raw: Raw, checksum: str) -> None:
     tensors = {f"{part}.images": split.images for part, split in parts.items()}
     tensors |= {f"{part}.labels": split.labels for part, split in parts.items()}
     metadata = {"classes": json.dumps(raw.classes), "checksum": checksum}
+    if not is_private(path):
+        message = f"{path.parent}: other users can write there, so decoded data are neither kept nor used"
+        warnings.warn(f"{message}; chmod go-w it, or set ADVRUSH_CACHE", RuntimeWarning, stacklevel=2)
+        return
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")  # processes of several machines may write
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
         temporary.touch()
         mode = temporary.stat().st_mode & 0o777  # what the user's umask says; safetensors makes files private
         safetensors.torch.save_file(tensors, temporary, metadata=metadata)
@@ -59,19 +65,58 @@ def write(path: Path, raw: Raw, checksum: str) -> None:
         warnings.warn(f"{path}: decoded data cannot be kept ({error})", RuntimeWarning, stacklevel=2)
 
 
+def is_private(path: Path) -> bool:
+    """Return whether only this user (or root) can have put the file, and what is in its folder, where it is.
+
+    A group that is the user's own, as many systems make one for each, does not count as others. Folders that are not
+    there yet are private: they will be made as the umask says.
+    """
+    if not hasattr(os, "geteuid"):  # Windows: folders of a profile are private
+        return True
+    for place in (path.parent, path):
+        try:
+            stat = place.stat()
+        except OSError:
+            continue
+        open_to_all = stat.st_mode & 0o002 or (stat.st_mode & 0o020 and not _own_group(stat.st_gid))
+        sticky = place is not path and stat.st_mode & 0o1000  # as /tmp: nobody can replace the file of another
+        if stat.st_uid not in (0, os.geteuid()) or (open_to_all and not sticky):
+            return False
+    return True
+
+
+def _own_group(gid: int) -> bool:
+    """Return whether a group is that of this user alone, by its name."""
+    import grp
+    import pwd
+
+    try:
+        return grp.getgrgid(gid).gr_name == pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return False
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left: an hour is longer than a write takes."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > 3600:
+                path.unlink()
+
+
 def read(path: Path) -> tuple[Raw, str] | None:
     """Return what `write` stored, and its checksum; None if it is not there or damaged."""
-    if not path.is_file():
+    if not path.is_file() or not is_private(path):
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        classes = tuple(json.loads(metadata["classes"]))
+        classes = tuple(str(name) for name in json.loads(metadata["classes"]))
         held = {name.partition(".")[0] for name in tensors}
         splits = {part: Split(tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in held}
         raw = Raw(splits["train"], splits["test"], classes, splits.get("validation"))
-    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError):
+    except Exception:  # damaged bytes can fail in any way; the source is decoded again
         return None
     checksum = raw.checksum()
     return (raw, checksum) if checksum == metadata.get("checksum") else None

@@ -16,6 +16,7 @@ from advrush.config import check
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, RunError
 from advrush.models.weights.saved import load, read_classes
+from advrush.reading.gate import reason
 from advrush.run import Run
 
 
@@ -92,11 +93,21 @@ def _from_python(text: str) -> tuple[nn.Module, str]:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-    except ImportError as error:
-        raise AdvrushError(f"target {text!r}: cannot import {module_name} ({error})") from None
-    except AttributeError:
-        raise AdvrushError(f"target {text!r}: module {module_name} has no {factory_name}") from None
-    model = factory()
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise AdvrushError(f"target {text!r}: cannot import {module_name} ({reason(error)})") from None
+    except SystemExit:
+        raise AdvrushError(f"target {text!r}: importing {module_name} ends the program") from None
+    if not callable(factory := getattr(module, factory_name, None)):
+        raise AdvrushError(f"target {text!r}: module {module_name} has no {factory_name} that can be called")
+    try:
+        model = factory()
+    except AdvrushError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise AdvrushError(
+            f"target {text!r}: {factory_name}() fails ({type(error).__name__}: {reason(error)}); expected a function "
+            "without arguments that returns an nn.Module"
+        ) from None
     check(isinstance(model, nn.Module), "target", text, f"a factory of an nn.Module (it gave {type(model).__name__})")
     return model, f"{module_name}:{factory_name}"

@@ -77,6 +77,16 @@ def read_rows(path: Path, error: type[AdvrushError] = RunError) -> list[dict[str
     return rows
 
 
+def printable(value: Any) -> Any:
+    """Return a JSON or TOML value with marks that steer a terminal, and lone surrogates, replaced in all its texts."""
+    if isinstance(value, str):
+        kept = (c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in value)
+        return value if value.isprintable() else "".join(kept)
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    return [printable(item) for item in value] if isinstance(value, list) else value
+
+
 def as_object(value: Any, where: Path | str, error: type[AdvrushError] = RunError) -> dict[str, Any]:
     """Return a JSON value that is an object; raise `error` naming `where` for any other."""
     if not isinstance(value, dict):

@@ -12,9 +12,11 @@ from markupsafe import Markup
 from advrush.report.downloads import figure_files
 from advrush.report.labels import attack_label, kind_label, progress
 from advrush.report.records import Record
-from advrush.report.section import Section
+from advrush.report.section import Section, Sentence
 from advrush.report.sections.compose import compose, sentences
 from advrush.report.sections.robustness import accuracy_tables
+from advrush.report.sound import blaming
+from advrush.report.table import Table
 from advrush.run import write_atomically
 
 
@@ -37,11 +39,14 @@ def write_report(
         return Markup(environment.get_template(template).render(**values))
 
     records = [Record.read(run) for run in runs]
-    body = [*(compose(records, render) if records else ()), *sections]
-    lines = sentences(records)
+
+    def told(some: Sequence[Record]) -> tuple[list[Section], list[Sentence], list[Table]]:
+        return compose(some, render) if some else [], sentences(some), accuracy_tables(some)
+
+    composed, lines, tables = blaming(records, told)
+    body = [*composed, *sections]
     style, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
     script, _, _ = environment.loader.get_source(environment, "interactive.js")  # type: ignore[union-attr]
-    tables = accuracy_tables(records)
     needed = any(len(table.rows) > 2 for table in tables) or any(needs_script(str(each.body)) for each in body)
     page = render(
         "report.html.j2",

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from advrush.errors import AdvrushError, RunError
 from advrush.reading.gate import reading
-from advrush.reading.text import read_object, read_toml
+from advrush.reading.text import printable, read_object, read_toml
 from advrush.run import Run
 from advrush.space import SPACES, Architecture, Space
 
@@ -48,6 +48,7 @@ class Record:
         except RunError as error:
             raise RunError(f"damaged run directory: {error}") from None
         name, _, digest = run.path.resolve().name.rpartition("-")
+        config, about, rows, result = (printable(part) for part in (config, about, rows, result))
         return cls(run.path, run.stage, name, digest, config, about, tuple(rows), result)
 
     @property
@@ -78,14 +79,17 @@ class Record:
     @property
     def space(self) -> Space | None:
         """Return the search space of a search."""
-        return SPACES.get(self.config.get("space", ""))
+        return SPACES.get(str(self.config.get("space", "")))
 
     def genotype(self) -> Architecture | None:
         """Return the architecture that a search found, or its last epoch's; None if the run has none."""
         found = (self.result or {}).get("genotype") or (self.rows[-1].get("genotype") if self.rows else None)
         if found is None or self.space is None:
             return None
-        return self.space.parse(json.dumps(found))
+        try:
+            return self.space.parse(json.dumps(found))
+        except AdvrushError as error:
+            raise RunError(f"{self.path}: {error}") from None
 
     def alphas(self) -> dict[str, Array] | None:
         """Return the last epoch's raw alphas (edges, primitives) by cell kind."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from advrush.report.names import model_names
 from advrush.report.records import Record, find_records
 from advrush.report.sections.compose import numbers
+from advrush.report.sound import only_sound
 from advrush.report.terminal import state
 
 HEADS = ("digest", "stage", "name", "state", "numbers", "changed")
@@ -59,7 +60,7 @@ def run_facts(record: Record) -> dict[str, Any]:
 
 def newest_first(runs_dir: Path | str) -> list[Record]:
     """Return the runs under a folder by the time of their last change."""
-    return sorted(find_records(runs_dir), key=changed, reverse=True)
+    return sorted(only_sound(find_records(runs_dir)), key=changed, reverse=True)
 
 
 def changed(record: Record) -> float:

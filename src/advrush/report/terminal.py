@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from advrush.config import did_you_mean
-from advrush.errors import GenotypeError
+from advrush.errors import GenotypeError, RunError
 from advrush.evaluation.results import wilson
 from advrush.report.drawing.cells import output_label
 from advrush.report.drawing.differences import only_in
@@ -23,6 +23,7 @@ from advrush.report.labels import data_set, duration, kind_label, primitive_labe
 from advrush.report.names import model_names
 from advrush.report.records import Record
 from advrush.report.sections.compose import numbers
+from advrush.report.sound import check_sound
 from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
 from advrush.space.files import path_of, read_text
 
@@ -123,6 +124,7 @@ def genotype_text(source: Path | str | Architecture) -> RenderableType:
 def run_text(path: Path | str) -> RenderableType:
     """Return a run: what it is, how far it came, its main numbers and its cells."""
     record = Record.read(path)
+    check_sound(record)
     facts = Table(show_header=False, **HEAD)
     facts.add_row("run", Text(str(record.path)))
     facts.add_row("state", f"{state(record)}, {duration(record.seconds)}")
@@ -134,7 +136,10 @@ def run_text(path: Path | str) -> RenderableType:
     genotype = record.genotype()
     arch = str(record.config.get("arch", ""))
     if genotype is None and {"{", "("} & set(arch):
-        genotype = read_genotype(arch, None)
+        try:
+            genotype = read_genotype(arch, None)
+        except GenotypeError as error:
+            raise RunError(f"{path}: {error}") from None
     return Group(facts, Text(), genotype_text(genotype)) if genotype else facts
 
 
@@ -148,6 +153,7 @@ def state(record: Record) -> str:
 def outcome(path: Path, *, found: bool = False) -> str:
     """Return a finished run's main numbers in one line; `found` says that it had finished before."""
     record = Record.read(path)
+    check_sound(record)
     parts = [f"{name} {value}" for name, value in numbers(record).items()]
     if record.stage == "train" and record.result:
         parts.append(_held_out(record))
