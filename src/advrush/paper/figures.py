@@ -1,0 +1,209 @@
+"""The paper's figures, drawn from the runs that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from advrush.analysis.subjects import find_architecture
+from advrush.paper.artifacts import Artifact, Row
+from advrush.paper.cells import cell
+from advrush.paper.execute import Store
+from advrush.paper.plan import Plan
+from advrush.report import Record, draw_cell
+from advrush.report.analysis.plots import Range, surface_figure
+from advrush.report.drawing.palette import kind_label, series_color
+from advrush.report.drawing.plot import legend_above, new_figure, to_svg, xy
+from advrush.report.figures import sweep_curves, switch_epoch
+from advrush.report.tradeoff import Interval, tradeoff
+from advrush.searching import derive
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One drawing of a figure: the end of its file's name, what it shows, the SVG with its numbers."""
+
+    name: str
+    caption: str
+    svg: Any
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the paper with the drawings that could be made, and how many runs it has of how many."""
+
+    artifact: Artifact
+    pictures: tuple[Picture, ...]
+    there: int
+    wanted: int
+
+
+def draw(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
+    """Draw an artifact of kind `scatter`, `searches`, `landscapes`, `cells` or `steps` from its finished runs."""
+    match artifact.kind:
+        case "scatter":
+            return _scatter(plan, store, artifact)
+        case "searches":
+            return _searches(plan, store, artifact)
+        case "landscapes":
+            return _landscapes(plan, store, artifact)
+        case "cells":
+            return _cells(plan, store, artifact)
+        case _:
+            return _steps(plan, store, artifact)
+
+
+def _scatter(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
+    ours: dict[str, tuple[Interval, Interval]] = {}
+    paper: dict[str, tuple[Interval, Interval]] = {}
+    there = 0
+    for row in artifact.rows:
+        pair = [cell(plan, store, artifact, row, column) for column in artifact.columns]
+        # the figure plots numbers of Table 1
+        said = [cell(plan, store, _as_table1(artifact), row, column).printed for column in artifact.columns]
+        if all(said):
+            paper[row.label] = tuple((one.value / 100,) * 3 for one in said if one)  # type: ignore[assignment]
+        if all(one.first for one in pair):
+            there += 1
+            ours[row.label] = tuple(  # type: ignore[assignment]
+                (one.first.mean / 100, *(end / 100 for end in one.first.interval or (one.first.mean,) * 2))
+                for one in pair
+                if one.first
+            )
+    pictures = []
+    for name, models, whose in (("ours", ours, "measured here"), ("paper", paper, "as printed in Table 1")):
+        if models:
+            svg = to_svg(tradeoff(models, attack="AutoAttack"), title=f"{artifact.title}, {whose}")
+            pictures.append(Picture(name, f"Clean against AutoAttack accuracy, {whose}", svg))
+    return Drawn(artifact, tuple(pictures), there, len(artifact.rows))
+
+
+def _as_table1(artifact: Artifact) -> Artifact:
+    return Artifact("table1", artifact.title, "table", artifact.rows, artifact.columns)
+
+
+def _searches(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
+    found: dict[str, list[Sequence[Mapping[str, Any]]]] = {}
+    wanted = 0
+    for name in artifact.searches:
+        for seed in plan.scale.seeds:
+            wanted += 1
+            run = store.finished(plan.search(name, seed))
+            if run is not None:
+                label = name.replace("gamma_", "AdvRush, gamma ").replace("darts", "DARTS")
+                found.setdefault(label, []).append(run.metrics())
+    pictures = []
+    if found:
+        svg = to_svg(searches_figure(found), title=artifact.title)
+        several = ", mean over seeds with smallest and largest" if len(plan.scale.seeds) > 1 else ""
+        pictures.append(Picture("curves", f"Validation loss and L_lambda by epoch{several}", svg))
+    return Drawn(artifact, tuple(pictures), sum(len(each) for each in found.values()), wanted)
+
+
+def searches_figure(searches: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
+    """Draw L_val (left, linear) and L_lambda (right, logarithmic) of searches by label, each with its seeds' rows."""
+    figure, (left, right) = new_figure(2)
+    for index, (label, seeds) in enumerate(searches.items()):
+        color = series_color(index)
+        for axis, key in ((left, "loss_val"), (right, "curvature")):
+            epochs = [epoch for epoch, _ in zip(*xy(seeds[0], key), strict=True)]
+            values = np.array([xy(rows, key)[1] for rows in seeds if len(xy(rows, key)[1]) == len(epochs)])
+            if not len(epochs):
+                continue
+            axis.plot(epochs, values.mean(axis=0), color=color, label=label, marker="o", markersize=3)
+            if len(values) > 1:
+                axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0)
+    right.set_yscale("log")
+    left.set_ylabel("validation loss L_val")
+    right.set_ylabel("curvature L_λ (log scale)")
+    first = next((rows for seeds in searches.values() for rows in seeds if switch_epoch(rows)), None)
+    for axis in (left, right):
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if first is not None:
+            axis.axvline((switch_epoch(first) or 0) - 0.5, color="#6b7280", linewidth=1, linestyle=(0, (2, 2)))
+    legend_above(figure, (left, right))
+    return figure
+
+
+def _landscapes(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
+    found = []
+    wanted = 0
+    seed = plan.scale.seeds[0]
+    for column in artifact.columns:
+        for row in artifact.rows:
+            wanted += 1
+            job = plan.landscape(row, column, seed)
+            run = None if job is None else store.finished(job)
+            if run is not None:
+                record = Record.read(run.path)
+                arrays = record.tensors("landscape.safetensors") or {}
+                found.append((row, column.recipe or "", record.result or {}, arrays))
+    pictures = []
+    if found:
+        shared = Range(
+            max(float(arrays["coordinates"].max()) for *_, arrays in found),
+            min(float(arrays["mean"].min()) for *_, arrays in found),
+            max(float(arrays["mean"].max()) for *_, arrays in found),
+        )
+        for row, recipe, result, arrays in found:
+            pictures.append(_surface(row, recipe, result, arrays, shared))
+    return Drawn(artifact, tuple(pictures), len(found), wanted)
+
+
+def _surface(row: Row, recipe: str, result: Mapping[str, Any], arrays: Mapping[str, Any], shared: Range) -> Picture:
+    figure = surface_figure(arrays["mean"], arrays["coordinates"], shared, around="input", direction="normal")
+    slope, curvature = result["steepest_slope"], result["lambda_max"]
+    caption = (
+        f"{row.label}, {recipe} training: steepest slope {slope['value']:.3g} "
+        f"[{slope['low']:.3g}, {slope['high']:.3g}], mean lambda_max {curvature['mean']:.3g} "
+        f"[{curvature['low']:.3g}, {curvature['high']:.3g}]"
+    )
+    name = f"{row.key.replace('/', '-')}-{recipe}"
+    return Picture(name, caption, to_svg(figure, title=f"Loss surface of {row.label}, {recipe} training"))
+
+
+def _cells(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
+    pictures, there, wanted = [], 0, 0
+    for row in artifact.rows:
+        for seed in plan.scale.seeds if row.search else plan.scale.seeds[:1]:
+            wanted += 1
+            if row.search is None:
+                architecture = find_architecture(row.arch or "")
+            else:
+                run = store.finished(plan.search(row.search, seed))
+                architecture = None if run is None else derive(run.path)
+            if architecture is None:
+                continue
+            there += 1
+            for kind, graph in architecture.cells().items():
+                title = f"{row.label}, {kind_label(kind).lower()}" + (f", seed {seed}" if row.search else "")
+                name = f"{row.key}-{kind}" + (f"-{seed}" if row.search else "")
+                pictures.append(Picture(name, title, draw_cell(graph, title=title)))
+    return Drawn(artifact, tuple(pictures), there, wanted)
+
+
+def _steps(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
+    there = wanted = 0
+    curves: dict[str, dict[str, Any]] = {}
+    for row in artifact.rows:
+        if row.dataset not in plan.scale.images:
+            continue
+        for seed in plan.scale.seeds:
+            wanted += 1
+            job = plan.steps(row, seed, plan.scale.checkpoints[0])
+            run = None if job is None else store.finished(job)
+            if run is not None:
+                there += 1
+                curves.setdefault(row.dataset, {}).setdefault(row.label, run.result()["sweeps"]["steps"])
+    pictures = [
+        Picture(dataset, f"{dataset}: accuracy by steps of PGD", to_svg(
+            sweep_curves(models, "steps"), title=f"Accuracy by steps of PGD, {dataset}"))
+        for dataset, models in curves.items()
+    ]  # fmt: skip
+    return Drawn(artifact, tuple(pictures), there, wanted)

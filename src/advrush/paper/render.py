@@ -1,0 +1,157 @@
+"""A table as Markdown, LaTeX, CSV and HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+from markupsafe import Markup
+
+from advrush.paper.artifacts import Column
+from advrush.paper.tables import Block, Comparison, Line, Mark, Table
+
+LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+
+
+def to_markdown(table: Table) -> str:
+    """Return the table in Markdown: best bold, second best underlined."""
+    heads = ["architecture", "", *(_head(each) for each in table.columns), "training, h"]
+    lines = [f"### {table.artifact.title}", "", "| " + " | ".join(heads) + " |"]
+    lines.append("|---|---|" + "---:|" * (len(heads) - 2))
+    for block in table.blocks:
+        for number, line in enumerate(block.lines):
+            name = block.label.replace("|", "\\|") if number == 0 else ""
+            hours = _hours(block, line)
+            texts = _marked(line, lambda text: f"**{text}**", lambda text: f"<u>{text}</u>")
+            lines.append("| " + " | ".join([name, line.who.replace("|", "\\|"), *texts, hours]) + " |")
+    return "\n".join([*lines, "", *(f"- {text}" for text in below(table))]) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """Return the table as a LaTeX tabular; it needs booktabs."""
+    heads = ["Architecture", "", *(_head(each) for each in table.columns)]
+    lines = [
+        f"% {table.artifact.title}",
+        r"\begin{tabular}{ll" + "r" * len(table.columns) + "}",
+        r"\toprule",
+        " & ".join(tex(head) for head in heads) + r" \\",
+        r"\midrule",
+    ]
+    for block in table.blocks:
+        for number, line in enumerate(block.lines):
+            texts = _marked(line, lambda text: rf"\textbf{{{text}}}", lambda text: rf"\underline{{{text}}}", tex)
+            name = tex(block.label) if number == 0 else ""
+            lines.append(" & ".join([name, tex(line.who), *texts]) + r" \\")
+        if block is not table.blocks[-1]:
+            lines.append(r"\addlinespace")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def tex(text: str) -> str:
+    """Return plain text with LaTeX's own characters escaped."""
+    return "".join(LATEX.get(letter, letter) for letter in text).replace("±", r"$\pm$")
+
+
+def to_csv(table: Table) -> str:
+    """Return one line for each number: who measured it, with deviation, interval, seeds, examples, source and note."""
+    buffer = io.StringIO()
+    out = csv.writer(buffer, lineterminator="\n")
+    out.writerow(
+        "artifact row column who checkpoint value sd low high seeds examples difference note".split()  # noqa: SIM905
+    )
+    for each in table.cells:
+        place = [table.artifact.key, each.row.key, each.column.key]
+        for said in (each.printed, *each.others):
+            if said is not None:
+                out.writerow([*place, said.source, "", said.value, "", "", "", "", "", "", said.note])
+        for number, (checkpoint, ours) in enumerate(each.ours.items()):
+            low, high = ours.interval or ("", "")
+            away = each.difference if number == 0 and each.difference is not None else ""
+            seeds, sd = " ".join(map(str, ours.seeds)), "" if ours.sd is None else ours.sd
+            out.writerow([*place, "ours", checkpoint, ours.mean, sd, low, high, seeds, ours.examples or "", away, ""])
+    return buffer.getvalue()
+
+
+def to_html(table: Table) -> Markup:
+    """Return the table as HTML for a report's section."""
+    heads = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(text)
+        for text in ("architecture", "", *(_head(each) for each in table.columns), "training, h")
+    )
+    bodies = []
+    for block in table.blocks:
+        for number, line in enumerate(block.lines):
+            first = (
+                Markup('<th scope="rowgroup" rowspan="{}">{}</th>').format(len(block.lines), block.label)
+                if number == 0
+                else Markup("")
+            )
+            tags: dict[Mark, str] = {"best": "<b>{}</b>", "second": "<u>{}</u>", "": "{}"}
+            texts = (Markup(tags[mark]).format(text) for text, mark in zip(line.texts, line.marks, strict=True))
+            hours = _hours(block, line)
+            cells = Markup("").join(Markup('<td class="number">{}</td>').format(text) for text in (*texts, hours))
+            bodies.append(Markup("<tr>{}<td>{}</td>{}</tr>").format(first, line.who, cells))
+    grid = Markup('<div class="wide"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
+        heads, Markup("\n").join(bodies)
+    )
+    items = Markup("").join(Markup("<li>{}</li>").format(text) for text in below(table))
+    return grid + (Markup("<ul>{}</ul>").format(items) if items else Markup(""))
+
+
+def below(table: Table) -> list[str]:
+    """Return the sentences under a table: tests, agreement of ranks, contradictions and sources."""
+    names = {each.key: _head(each) for each in table.columns}
+    labels = {row.key: row.label for row in table.artifact.rows}
+    lines = [_comparison(each, names, labels) for each in table.comparisons]
+    for column, rho, rows in table.agreement:
+        lines.append(
+            f"{names[column]}: Spearman's rank correlation of ours with the printed {rho:.2f} over {rows} architectures."
+        )
+    return [*lines, *table.notes]
+
+
+def _comparison(each: Comparison, names: dict[str, str], labels: dict[str, str]) -> str:
+    test = each.test
+    side = "ahead" if test.difference > 0 else "behind"
+    far = f"{side} by {abs(test.difference):.1f} points" if test.difference else "equal"
+    first, second = labels.get(each.first, each.first), labels.get(each.second, each.second)
+    verdict = "significant" if test.p < 0.05 else "not significant"
+    return (
+        f"{names[each.column]}, seed {each.seed}: {first} against {second}: {far} "
+        f"({test.only_first} examples for, {test.only_second} against, of {test.examples}; exact McNemar p = {test.p:.2g}, "
+        f"{verdict} at 0.05)."
+    )
+
+
+def _hours(block: Block, line: Line) -> str:
+    """Return the training's hours beside the first of the block's own lines."""
+    own = next((each for each in block.lines if each.who.startswith("ours")), None)
+    return f"{block.hours:.3g}" if line is own and block.hours is not None else ""
+
+
+def _head(column: Column) -> str:
+    training = {"standard": " (std)", "adversarial": ""}.get(column.recipe or "", "")
+    short = {"width": "width ", "depth": "depth ", "HRS": "HRS "}.get(column.group, "")
+    return f"{short}{column.label}{training}"
+
+
+def _marked(
+    line: Line, bold: Callable[[str], str], under: Callable[[str], str], plain: Callable[[str], str] = str
+) -> list[str]:
+    wrap: dict[Mark, Callable[[str], str]] = {"best": bold, "second": under, "": str}
+    return [wrap[mark](plain(text)) if text else "" for text, mark in zip(line.texts, line.marks, strict=True)]
+
+
+def board_markdown(entries: Sequence[tuple[str, int, int]]) -> str:
+    """Return how much of each artifact exists, in Markdown: name, numbers there, numbers wanted."""
+    lines = ["| artifact | there | of | |", "|---|---:|---:|---|"]
+    for name, there, wanted in entries:
+        lines.append(f"| {name} | {there} | {wanted} | {bar(there, wanted)} |")
+    return "\n".join(lines) + "\n"
+
+
+def bar(there: int, wanted: int) -> str:
+    """Return a bar of ten signs."""
+    full = round(10 * there / wanted) if wanted else 0
+    return "█" * full + "░" * (10 - full)
