@@ -76,6 +76,7 @@ SUMMARIES = {
     "transfer": "attack each network with the examples of each: advrush transfer RUN RUN [RUN ...]",
     "analyze": "see why: advrush analyze architecture|curvature|landscape|path RUN [RUN ...]",
     "benchmark": "judge searches by known accuracies: advrush benchmark TABLE.csv --measure COLUMN",
+    "reproduce": "tables and figures of the paper: advrush reproduce table1 ...|all --scale smoke|small|paper",
     "import": "read a checkpoint of the published code: advrush import FILE --arch ADVRUSH --out FILE",
     "export": "write a network for other programs: advrush export RUN --out model.onnx",
     "report": "write one report.html of finished runs: advrush report RUN [RUN ...]",

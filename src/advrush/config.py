@@ -10,6 +10,7 @@ import math
 import re
 import typing
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,7 +141,7 @@ def load(cls: type[T], path: Path) -> T:
 
 
 def _refuse_unknown(cls: type[Any], data: Mapping[str, Any], prefix: str, path: str) -> None:
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]
     for key, value in data.items():
         if key not in names:
@@ -153,7 +154,7 @@ def _refuse_unknown(cls: type[Any], data: Mapping[str, Any], prefix: str, path: 
 
 def _with_numbers(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data with fractions such as "8/255" as numbers where a field wants one."""
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     result = dict(data)
     for key, value in data.items():
         nested = _dataclass_in(hints[key])
@@ -164,6 +165,12 @@ def _with_numbers(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
         ):
             result[key] = float(fraction(value))
     return result
+
+
+@cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """Return the types of a class's fields; evaluating their texts anew each time takes milliseconds."""
+    return typing.get_type_hints(cls)
 
 
 def _dataclass_in(hint: Any) -> type[Any] | None:

@@ -20,6 +20,7 @@ VERBS = {
     "runs": "inspect.runs",
     "recipes": "lists.list_recipes",
     "list": "lists.list_names",
+    "reproduce": "reproduce.reproduce_command",
     "completion": "completion.completion",
 }
 """Where each command's function is: its module is imported when the command is run, not before."""

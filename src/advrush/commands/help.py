@@ -141,6 +141,17 @@ HELP: Mapping[str, Help] = {
         "List the names that other commands take.",
         ("commands.lists.ListOptions",),
     ),
+    "reproduce": Help(
+        "advrush reproduce TABLE|FIGURE ...|all [options]",
+        "Run what tables and figures of the paper lack, and write them beside the printed numbers: table1 to table6, "
+        "tableA2, tableA3, fig1, fig2, fig3, figA1, figA2_A3, figA4_A5, figA6. Interrupted, the same command goes on.",
+        ("commands.reproduce.ReproduceOptions",),
+        (
+            "advrush reproduce all --scale smoke",
+            "advrush reproduce table1 --scale small --data-dir PATH --plan",
+            "advrush reproduce table1 --scale small --data-dir PATH --add runs/search/mine-0a1b2c3d",
+        ),
+    ),
     "completion": Help(
         "advrush completion bash|zsh|fish",
         "Print a script that completes commands, options and names in a shell.",

@@ -1,1 +1,36 @@
 """Reproduction of the paper's tables and figures: what they need, what is there, how far it is from the printed."""
+
+from advrush.paper.artifacts import Artifact, Column, Paper, Row, paper
+from advrush.paper.execute import Outcome, Store
+from advrush.paper.plan import Plan, plan_of
+from advrush.paper.published import Published, others, printed, published
+from advrush.paper.reproduce import Reproduction, reproduce, write
+from advrush.paper.scale import Scale, read_scale, scales
+from advrush.paper.statistics import McNemar, mcnemar, spread
+from advrush.paper.tables import Table
+
+__all__ = [
+    "Artifact",
+    "Column",
+    "McNemar",
+    "Outcome",
+    "Paper",
+    "Plan",
+    "Published",
+    "Reproduction",
+    "Row",
+    "Scale",
+    "Store",
+    "Table",
+    "mcnemar",
+    "others",
+    "paper",
+    "plan_of",
+    "printed",
+    "published",
+    "read_scale",
+    "reproduce",
+    "scales",
+    "spread",
+    "write",
+]

@@ -111,7 +111,13 @@ def measured_over(
     """Return the number of a cell over seeds; `interval` is that of a single run."""
     over = spread(numbers)
     return Measured(
-        over.mean, over.sd, over.interval if len(numbers) > 1 else interval, tuple(numbers), tuple(seeds), examples, runs
+        over.mean,
+        over.sd,
+        over.interval if len(numbers) > 1 else interval,
+        tuple(numbers),
+        tuple(seeds),
+        examples,
+        runs,
     )
 
 
@@ -166,7 +172,8 @@ def _of_architecture(plan: Plan, store: Store, row: Row, column: Column, seed: i
             return None
         found = known
     parts = anatomy(found)
-    by_name: Mapping[str, float] = {"count": parts.counts, "width": parts.width, "depth": parts.depth}[kind]
+    measures: dict[str, Mapping[str, float]] = {"count": parts.counts, "width": parts.width, "depth": parts.depth}
+    by_name = measures[kind]
     return (float(by_name[name]), None, None, place) if name in by_name else None
 
 

@@ -33,7 +33,12 @@ def macs(job: Job) -> float:
             train, _, side, channels = _images(config.data)
             steps = (train // 2 // config.batch_size) * config.epochs
             curved = (config.epochs - config.warmup_epochs) / config.epochs * (2 + 4) * (config.objective != "darts")
-            return steps * config.batch_size * (2 * STEP + curved) * _supernet(config.channels, config.layers, side, channels)
+            return (
+                steps
+                * config.batch_size
+                * (2 * STEP + curved)
+                * _supernet(config.channels, config.layers, side, channels)
+            )
         case TrainJob(config):
             train, _, side, channels = _images(config.data)
             passes = STEP * (1 + (0 if config.objective == "standard" else config.attack.steps))

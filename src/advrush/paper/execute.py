@@ -141,9 +141,7 @@ class Outcome:
     failed: dict[Job, str] = field(default_factory=dict)
 
 
-def run_all(
-    jobs: list[Job], store: Store, *, before: Callable[[int, int, Job], None] = lambda *_: None
-) -> Outcome:
+def run_all(jobs: list[Job], store: Store, *, before: Callable[[int, int, Job], None] = lambda *_: None) -> Outcome:
     """Run each job that has no result, in order; one that fails does not stop the others, only those that need it.
 
     `before(number, total, job)` is called before each job that is run. Raises RunError where finished jobs are of

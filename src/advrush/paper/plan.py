@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from advrush import config as configs
@@ -28,6 +28,8 @@ class Plan:
 
     scale: Scale
     artifacts: tuple[Artifact, ...]
+    _known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Searches and trainings that were asked for: every cell of a row asks for the same."""
 
     def jobs(self) -> list[Job]:
         """Return all jobs, each once, needed ones first, the first seed of everything before the second."""
@@ -59,8 +61,8 @@ class Plan:
                 if column.recipe is None:
                     if row.search is not None:
                         yield self.search(row.search, seed)
-                    if column.measure == "parameters" and (job := self.training(row, "adversarial", seed)):
-                        yield job
+                    if column.measure == "parameters" and (training := self.training(row, "adversarial", seed)):
+                        yield training
                     continue
                 for checkpoint in self.checkpoints(column):
                     if job := self.evaluation(row, column, seed, checkpoint):
@@ -79,12 +81,22 @@ class Plan:
 
     def search(self, name: str, seed: int) -> SearchJob:
         """Return a search of artifacts.toml."""
-        return SearchJob(self.scale.search_config(name, paper().searches[name], seed))
+        if (name, seed) not in self._known:
+            self._known[name, seed] = SearchJob(self.scale.search_config(name, paper().searches[name], seed))
+        found: SearchJob = self._known[name, seed]
+        return found
 
     def training(self, row: Row, recipe: Recipe, seed: int) -> TrainJob | None:
         """Return the training of a row, None where the scale has no images for its data set."""
         if row.dataset not in self.scale.images:
             return None
+        place = (row, recipe, seed)
+        if place not in self._known:
+            self._known[place] = self._training(row, recipe, seed)
+        job: TrainJob = self._known[place]
+        return job
+
+    def _training(self, row: Row, recipe: Recipe, seed: int) -> TrainJob:
         config = self.scale.train_config(row, recipe, seed)
         if row.arch is not None and is_known(row.arch):
             name = canonical(row.arch)
@@ -101,7 +113,8 @@ class Plan:
         training = self.training(row, column.recipe, seed)
         attack = column.measure.removeprefix("hrs:")
         if attack in CASCADE:
-            group, attacks = "autoattack", ("autoattack",)
+            attacks: tuple[str, ...] = ("autoattack",)
+            group = "autoattack"
         elif attack == "pgd100":
             group, attacks = "pgd100", ("pgd100",)
         else:
@@ -176,7 +189,5 @@ def _on_images(artifact: Artifact, scale: Scale) -> Artifact:
         return artifact
     further = [name for name in scale.images if name not in (*datasets, "cifar10")]
     first = [row for row in artifact.rows if row.dataset == datasets[0]]
-    own = [
-        replace(row, key=f"{name}/{row.key.partition('/')[2]}", dataset=name) for name in further for row in first
-    ]
+    own = [replace(row, key=f"{name}/{row.key.partition('/')[2]}", dataset=name) for name in further for row in first]
     return replace(artifact, rows=(*artifact.rows, *own))

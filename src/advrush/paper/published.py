@@ -25,11 +25,10 @@ class Published:
 def published() -> Mapping[tuple[str, str, str], tuple[Published, ...]]:
     """Return all numbers by (artifact, row, column), the paper's own first."""
     found: dict[tuple[str, str, str], list[Published]] = {}
-    file = resources.files("advrush.paper").joinpath("published.csv")
-    with file.open(encoding="utf-8", newline="") as lines:
-        for line in csv.DictReader(lines):
-            place = (line["artifact"], line["row"], line["column"])
-            found.setdefault(place, []).append(Published(float(line["value"]), line["source"], line["note"]))
+    text = resources.files("advrush.paper").joinpath("published.csv").read_text(encoding="utf-8")
+    for line in csv.DictReader(text.splitlines()):
+        place = (line["artifact"], line["row"], line["column"])
+        found.setdefault(place, []).append(Published(float(line["value"]), line["source"], line["note"]))
     return {place: tuple(sorted(each, key=lambda one: one.source != PAPER)) for place, each in found.items()}
 
 

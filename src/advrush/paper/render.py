@@ -11,7 +11,11 @@ from markupsafe import Markup
 from advrush.paper.artifacts import Column
 from advrush.paper.tables import Block, Comparison, Line, Mark, Table
 
-LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+}
 
 
 def to_markdown(table: Table) -> str:
@@ -90,11 +94,13 @@ def to_html(table: Table) -> Markup:
             tags: dict[Mark, str] = {"best": "<b>{}</b>", "second": "<u>{}</u>", "": "{}"}
             texts = (Markup(tags[mark]).format(text) for text, mark in zip(line.texts, line.marks, strict=True))
             hours = _hours(block, line)
-            cells = Markup("").join(Markup('<td class="number">{}</td>').format(text) for text in (*texts, hours))
+            cells = Markup("").join(Markup("<td>{}</td>").format(text) for text in (*texts, hours))
             bodies.append(Markup("<tr>{}<td>{}</td>{}</tr>").format(first, line.who, cells))
-    grid = Markup('<div class="wide"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        heads, Markup("\n").join(bodies)
+    frame = (
+        '<div class="scroll" tabindex="0" role="region"><table>'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
     )
+    grid = Markup(frame).format(heads, Markup("\n").join(bodies))
     items = Markup("").join(Markup("<li>{}</li>").format(text) for text in below(table))
     return grid + (Markup("<ul>{}</ul>").format(items) if items else Markup(""))
 
@@ -105,9 +111,8 @@ def below(table: Table) -> list[str]:
     labels = {row.key: row.label for row in table.artifact.rows}
     lines = [_comparison(each, names, labels) for each in table.comparisons]
     for column, rho, rows in table.agreement:
-        lines.append(
-            f"{names[column]}: Spearman's rank correlation of ours with the printed {rho:.2f} over {rows} architectures."
-        )
+        what = "Spearman's rank correlation of ours with the printed"
+        lines.append(f"{names[column]}: {what} {rho:.2f} over {rows} architectures.")
     return [*lines, *table.notes]
 
 
@@ -117,11 +122,9 @@ def _comparison(each: Comparison, names: dict[str, str], labels: dict[str, str])
     far = f"{side} by {abs(test.difference):.1f} points" if test.difference else "equal"
     first, second = labels.get(each.first, each.first), labels.get(each.second, each.second)
     verdict = "significant" if test.p < 0.05 else "not significant"
-    return (
-        f"{names[each.column]}, seed {each.seed}: {first} against {second}: {far} "
-        f"({test.only_first} examples for, {test.only_second} against, of {test.examples}; exact McNemar p = {test.p:.2g}, "
-        f"{verdict} at 0.05)."
-    )
+    counts = f"{test.only_first} examples for, {test.only_second} against, of {test.examples}"
+    tested = f"exact McNemar p = {test.p:.2g}, {verdict} at 0.05"
+    return f"{names[each.column]}, seed {each.seed}: {first} against {second}: {far} ({counts}; {tested})."
 
 
 def _hours(block: Block, line: Line) -> str:

@@ -140,14 +140,19 @@ def _scale(raw: Mapping[str, Any], where: str) -> Scale:
     for group in raw.get("examples", {}):
         check(group in GROUPS, f"{where}: examples", group, f"one of {', '.join(GROUPS)}")
     return Scale(
-        raw["name"],
-        raw.get("about", ""),
-        tuple(raw["seeds"]),
-        tuple(raw["checkpoints"]),
-        {key: _images(value, f"{where}: images.{key}") for key, value in raw["images"].items()},
-        *(raw.get(key, {}) for key in ("search", "standard", "adversarial", "evaluate", "examples", "landscape")),
-        tuple(raw.get("steps", (7, 10, 20, 50, 100, 200, 500, 1000))),
-        raw.get("parameters"),
+        name=raw["name"],
+        about=raw.get("about", ""),
+        seeds=tuple(raw["seeds"]),
+        checkpoints=tuple(raw["checkpoints"]),
+        images={key: _images(value, f"{where}: images.{key}") for key, value in raw["images"].items()},
+        search=raw.get("search", {}),
+        standard=raw.get("standard", {}),
+        adversarial=raw.get("adversarial", {}),
+        evaluate=raw.get("evaluate", {}),
+        examples=raw.get("examples", {}),
+        landscape=raw.get("landscape", {}),
+        steps=tuple(raw.get("steps", (7, 10, 20, 50, 100, 200, 500, 1000))),
+        parameters=raw.get("parameters"),
     )
 
 

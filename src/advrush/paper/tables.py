@@ -122,17 +122,14 @@ def _blocks(
     whos = [_lines(cells) for cells in grid]
     everyone = {who for one in whos for who in one}
     marks = {who: _marks(columns, [None if who == AWAY else one.get(who) for one in whos]) for who in everyone}
-    return tuple(
-        Block(
-            row.label if row.dataset == "cifar10" else f"{row.label}, {row.dataset}",
-            tuple(
-                Line(who, tuple(_text(column, value, sign=who == AWAY) for column, value in zip(columns, values, strict=True)), marks[who][i])
-                for who, values in whos[i].items()
-            ),
-            hours[i],
+    blocks = []
+    for i, row in enumerate(rows):
+        lines = tuple(
+            Line(who, tuple(_text(c, v, sign=who == AWAY) for c, v in zip(columns, values, strict=True)), marks[who][i])
+            for who, values in whos[i].items()
         )
-        for i, row in enumerate(rows)
-    )
+        blocks.append(Block(row.label if row.dataset == "cifar10" else f"{row.label}, {row.dataset}", lines, hours[i]))
+    return tuple(blocks)
 
 
 Values = list[tuple[float, float | None] | None]
@@ -192,7 +189,9 @@ def _marks(columns: Sequence[Column], lines: Sequence[Values | None]) -> list[tu
 
 def _comparisons(plan: Plan, store: Store, artifact: Artifact) -> Iterator[Comparison]:
     """Compare the row `advrush` (or the first search) with each other row, in the strongest attack's column."""
-    accuracies = [each for each in artifact.columns if each.recipe == "adversarial" and not each.measure.startswith("hrs")]
+    accuracies = [
+        each for each in artifact.columns if each.recipe == "adversarial" and not each.measure.startswith("hrs")
+    ]
     strongest = [each for each in accuracies if each.measure in ("autoattack", "pgd20")][-2:]
     for column in strongest:
         for dataset in dict.fromkeys(row.dataset for row in artifact.rows):
@@ -263,7 +262,9 @@ def _transfer(plan: Plan, store: Store, artifact: Artifact) -> Table:
     # in a matrix the lowest accuracies off the diagonal would be the strongest attacks: no best is marked
     unmarked = [replace(column, recipe=None) for column in columns]
     hours = [training_hours(plan, store, row) for row in artifact.rows]
-    return Table(artifact, columns, _blocks(artifact.rows, unmarked, grid, hours), tuple(c for row in grid for c in row))
+    return Table(
+        artifact, columns, _blocks(artifact.rows, unmarked, grid, hours), tuple(c for row in grid for c in row)
+    )
 
 
 def _matrix_cell(

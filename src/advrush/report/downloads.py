@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from markupsafe import Markup
 
@@ -24,6 +24,11 @@ class Download(NamedTuple):
     def kind(self) -> str:
         """Return SVG or CSV."""
         return self.name.rpartition(".")[2].upper()
+
+    @property
+    def content(self) -> str:
+        """Return the text of the file."""
+        return unquote(self.uri.partition(",")[2])
 
 
 def svg_file(name: str, svg: str) -> Download:

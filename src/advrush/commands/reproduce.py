@@ -1,0 +1,118 @@
+"""`advrush reproduce table1 ... | all --scale smoke|hour|small|paper`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from advrush.commands.options import take_positionals
+from advrush.commands.output import print_json
+from advrush.commands.search import seeds_of
+from advrush.commands.train import architecture
+from advrush.errors import ConfigError, RunError
+from advrush.models.build import canonical, display_name, is_known
+from advrush.paper import Plan, Row, Store, paper, plan_of, read_scale, reproduce, write
+from advrush.paper.costs import hours, rates, where
+from advrush.paper.jobs import Job, label
+from advrush.progress import plain_console
+
+
+@dataclass(frozen=True)
+class ReproduceOptions:
+    """Where and how a reproduction runs."""
+
+    scale: str = "smoke"
+    """smoke, hour, small, paper, paper-105, or a TOML file of your own."""
+    data_dir: Path | None = None
+    """Folder of the data sets, each in a folder of its name or all in one."""
+    runs_dir: Path = Path("runs")
+    """Folder of the run directories: what is finished there is not run again."""
+    out: Path | None = None
+    """Folder of the tables and figures; RUNS_DIR/reproduce/SCALE unless given."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    seeds: str = ""
+    """Seeds in place of the scale's, as 0..3 or 0,2,5."""
+    add: tuple[str, ...] = ()
+    """Architectures to add to every table: names, genotypes, search runs."""
+    plan: bool = False
+    """Print the runs with their state and estimated hours, and stop."""
+    render: bool = False
+    """Write tables and figures of what is there, and run nothing."""
+    quiet: bool = False
+    """Print results only."""
+    json: bool = False
+    """Print the results as JSON, and nothing else, on standard output."""
+
+
+def reproduce_command(arguments: list[str]) -> None:
+    """Run what tables and figures lack; write them and print how much is there.
+
+    Raises RunError at the end where runs failed: what could be done is done and written by then.
+    """
+    names, rest = take_positionals(arguments, "reproduce")
+    options = tyro.cli(ReproduceOptions, prog="advrush reproduce", args=rest)
+    if not names:
+        raise ConfigError(f"reproduce: name tables or figures, or all; known: {', '.join(paper().artifacts)}")
+    added = [row_of(text) for text in options.add]
+    scale, seeds = read_scale(options.scale), seeds_of(options.seeds) if options.seeds else []
+    if options.plan:
+        _print_plan(plan_of(names, scale, added, seeds), Store(options.runs_dir), as_json=options.json)
+        return
+    console = plain_console()
+    shows = not (options.quiet or options.json)
+
+    def before(number: int, total: int, job: Job) -> None:
+        if shows:
+            console.print(f"run {number} of {total}: {label(job)}")
+
+    found = reproduce(
+        names, scale, data_dir=options.data_dir, runs_dir=options.runs_dir, device=options.device,
+        display=shows and console.is_terminal, added=added, seeds=seeds, compute=not options.render, before=before,
+    )  # fmt: skip
+    page = write(found, options.out or options.runs_dir / "reproduce" / scale.name)
+    if options.json:
+        print_json(found.to_dict())
+    else:
+        for name, there, wanted in found.board():
+            console.print(f"{name:<10} {there:>5} of {wanted:<5} {'complete' if there == wanted else ''}".rstrip())
+        console.print(f"tables and figures  {page}")
+    if found.failures:
+        name, why = next(iter(found.failures.items()))
+        raise RunError(f"{len(found.failures)} runs failed; the first: {name}: {why}")
+
+
+def row_of(text: str) -> Row:
+    """Return the row of an architecture by name, genotype or search run. Raises ConfigError as `train --arch` does."""
+    arch = architecture(text)
+    if is_known(arch):
+        return Row(canonical(arch), display_name(arch), arch=canonical(arch))
+    short = hashlib.sha256(arch.encode()).hexdigest()[:6]
+    path = Path(text)
+    name = path.resolve().name if path.exists() else f"genotype {short}"
+    return Row(f"genotype-{short}", name, arch=arch)
+
+
+def _print_plan(plan: Plan, store: Store, *, as_json: bool) -> None:
+    jobs = plan.jobs()
+    done = [job for job in jobs if store.finished(job) is not None]
+    speed = rates(done, store)
+    rows = [(job, job in set(done), hours(job, speed)) for job in jobs]
+    left = sum(cost for _, there, cost in rows if not there)
+    if as_json:
+        told = [{"kind": j.kind, "name": label(j), "done": there, "hours": round(cost, 4)} for j, there, cost in rows]
+        print_json({"runs": told, "hours_left": round(left, 4), "hours_from": where(speed)})
+        return
+    console = plain_console()
+    for job, there, cost in rows:
+        console.print(f"{'done' if there else '':<5}{job.kind:<10}{_duration(cost):>9}  {label(job)}")
+    console.print(f"{len(jobs)} runs, {len(done)} done; {_duration(left)} left, {where(speed)}")
+
+
+def _duration(value: float) -> str:
+    if value < 1 / 60:
+        return f"{3600 * value:.0f} s"
+    return f"{60 * value:.0f} min" if value < 1 else f"{value:.1f} h" if value < 48 else f"{value / 24:.1f} days"
