@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -217,3 +217,25 @@ def test_skip_warning_names_the_cell() -> None:
     row = {"skips": {"normal": 5, "reduce": 2}, "edges": {"normal": 8, "reduce": 8}}
     assert "5 of the 8 edges of the normal cell" in (skip_warning(row) or "")
     assert skip_warning({"skips": {"normal": 4}, "edges": {"normal": 8}}) is None
+
+
+@pytest.mark.parametrize("fidelity", ["paper", "authors"])
+def test_the_authors_h_rises_over_six_epochs(fidelity: Literal["paper", "authors"]) -> None:
+    config = SearchConfig(fidelity=fidelity, epochs=8, warmup_epochs=0)
+    found = [config.step_length(epoch) for epoch in range(8)]
+    wanted = [0.0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.5, 1.5] if fidelity == "authors" else [1.5] * 8
+    assert found == pytest.approx(wanted)
+
+
+def test_the_ramp_has_a_switch_of_its_own_and_acts(tmp_path: Path) -> None:
+    plain = SearchConfig(
+        epochs=2, warmup_epochs=0, channels=2, layers=3, batch_size=32, crop=1, flip=False,
+        data=DataConfig("digits", train_examples=96),
+    )  # fmt: skip
+    ramped = replace(plain, deviations=Deviations(h_ramp=True))
+    curvature = [
+        [row["curvature"] for row in search(config, runs_dir=tmp_path, display=False).metrics()]
+        for config in (plain, ramped)
+    ]
+    assert curvature[1][0] == 0  # h is 0 in the first epoch
+    assert 0 < curvature[1][1] < curvature[0][1]  # and a fifth of it in the second

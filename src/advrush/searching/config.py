@@ -103,6 +103,12 @@ class Deviations:
     """L_lambda is multiplied by 4."""
     polluted_gradient: bool = False
     """Alpha's gradient also holds the summed loss's gradient (batch size times the mean's), eval-mode BN."""
+    h_ramp: bool | None = None
+    """h rises over the first six epochs, 0, h/5, ... h; it matters where L_lambda acts in them (warmup_epochs < 5)."""
+
+
+RAMP = 6
+"""Epochs in which h rises in the authors' code: 0, 0.3, ... 1.5."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,8 @@ class SearchConfig:
     flip: bool = True
     """Random horizontal flip; wrong for digits."""
     fidelity: Literal["paper", "authors"] = "paper"
-    """paper: the text; authors: their published code, with all of `deviations`."""
+    """paper: the text; authors: their published code, with all of `deviations`. Its README asked for no warm-up
+    (warmup_epochs 0) until 27 December 2021, after the conference, and for 50 epochs since: choose the one you mean."""
     deviations: Deviations = field(default_factory=Deviations)
     """Single departures of the authors' code from the text."""
     micro_batch: int | None = None
@@ -172,6 +179,11 @@ class SearchConfig:
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
         part = self.micro_batch
         check(part is None or part >= 1, "micro_batch", part, "a whole number >= 1")
+
+    def step_length(self, epoch: int) -> float:
+        """Return h in an epoch (from 0): constant, or with the deviation `h_ramp` rising over the first six epochs."""
+        h = self.curvature.h
+        return h * min(epoch, RAMP - 1) / (RAMP - 1) if self.departs("h_ramp") else h
 
     def departs(self, deviation: str) -> bool:
         """Tell whether one of the fields of `Deviations` is in force, by itself or through `fidelity`."""

@@ -23,6 +23,7 @@ from advrush.reading.gate import reading
 from advrush.reading.text import read_toml
 from advrush.run import LAST, Run, memory_advice
 from advrush.schedule import cosine
+from advrush.searching.authors import AuthorsAdvRush
 from advrush.searching.config import SearchConfig
 from advrush.searching.monitor import Monitor, describe, skip_warning
 from advrush.searching.objectives import (
@@ -119,6 +120,8 @@ class _Search:
                 display.line(
                     "L_lambda by double backward (slow): fast is off, or a primitive is unknown to the linear passes"
                 )
+            if self.config.fidelity == "authors":
+                display.line(f"fidelity authors: {readme(self.config)}")
             while self.epoch < self.config.epochs:
                 row = self._epoch(display)
                 self.epoch += 1
@@ -136,7 +139,7 @@ class _Search:
 
     def _epoch(self, display: Display) -> dict[str, Any]:
         warm = self.epoch < self.config.warmup_epochs
-        objective = Darts() if warm else self.objective
+        objective = Darts() if warm else self._objective()
         monitor = Monitor(self.supernet)
         lr = self._set_rate()
         for step, batch in enumerate(display.steps(self._batches(), total=self.steps, epoch=self.epoch)):
@@ -148,6 +151,12 @@ class _Search:
             if step % self.check_every == 0 or step + 1 == self.steps:
                 self._stop_unless_finite(monitor, step)
         return monitor.row(self.epoch, "warmup" if warm else "objective", lr, self.team)
+
+    def _objective(self) -> Objective:
+        """Return the objective of this epoch: with the authors' ramp its h changes over the first epochs."""
+        if not isinstance(self.objective, AdvRush | AuthorsAdvRush) or not self.config.departs("h_ramp"):
+            return self.objective
+        return replace(self.objective, h=self.config.step_length(self.epoch))
 
     def _measured(self, alpha_step: AlphaStep, batch: Batch, step: int) -> AlphaStep:
         """Add L_lambda where it is asked for and the objective did not need it (Figures 2 and A1)."""
@@ -225,6 +234,17 @@ class _Search:
         if path := self._curvature_path():
             last["curvature_path"] = path
         self.run.finish({"genotype": genotype.to_dict(), **last, "seconds": sum(row["seconds"] for row in rows)})
+
+
+def readme(config: SearchConfig) -> str:
+    """Return which README of the authors' code a search follows, by the length of its warm-up."""
+    if config.warmup_epochs == 0:
+        return "the README until 27 December 2021, no warm-up; h rises over the first six epochs"
+    if config.warmup_epochs == 50:
+        return "the README since 27 December 2021, 50 epochs of warm-up"
+    return (
+        f"{config.warmup_epochs} epochs of warm-up, which neither README asks for (0 until 27 December 2021, then 50)"
+    )
 
 
 def clip_(gradients: list[Tensor], largest: float) -> None:
