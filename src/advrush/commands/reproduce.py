@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tyro
@@ -14,8 +16,8 @@ from advrush.commands.search import seeds_of
 from advrush.commands.train import architecture
 from advrush.errors import ConfigError, RunError
 from advrush.models.build import canonical, display_name, is_known
-from advrush.paper import Plan, Row, Store, paper, plan_of, read_scale, reproduce, write
-from advrush.paper.costs import hours, rates, where
+from advrush.paper import Outcome, Plan, Row, Store, paper, plan_of, read_scale, reproduce, write
+from advrush.paper.costs import factors, hours, where
 from advrush.paper.jobs import Job, label
 from advrush.progress import plain_console
 
@@ -38,6 +40,12 @@ class ReproduceOptions:
     """Seeds in place of the scale's, as 0..3 or 0,2,5."""
     add: tuple[str, ...] = ()
     """Architectures to add to every table: names, genotypes, search runs."""
+    cluster: str | None = None
+    """Run on a Ray cluster (extra `cluster`): its address, or auto: the one that runs here, else a new one."""
+    cluster_cpus: float = 1
+    """Processor cores of each run on the cluster."""
+    cluster_gpus: float = 0
+    """GPUs of each run on the cluster; a fraction shares one."""
     plan: bool = False
     """Print the runs with their state and estimated hours, and stop."""
     render: bool = False
@@ -69,9 +77,11 @@ def reproduce_command(arguments: list[str]) -> None:
         if shows:
             console.print(f"run {number} of {total}: {label(job)}")
 
+    runner = _on_cluster(options, before) if options.cluster else None
     found = reproduce(
         names, scale, data_dir=options.data_dir, runs_dir=options.runs_dir, device=options.device,
         display=shows and console.is_terminal, added=added, seeds=seeds, compute=not options.render, before=before,
+        runner=runner,
     )  # fmt: skip
     page = write(found, options.out or options.runs_dir / "reproduce" / scale.name)
     if options.json:
@@ -83,6 +93,17 @@ def reproduce_command(arguments: list[str]) -> None:
     if found.failures:
         name, why = next(iter(found.failures.items()))
         raise RunError(f"{len(found.failures)} runs failed; the first: {name}: {why}")
+
+
+def _on_cluster(
+    options: ReproduceOptions, before: Callable[[int, int, Job], None]
+) -> Callable[[list[Job], Store], Outcome]:
+    from advrush.paper.cluster import run_on_cluster
+
+    return partial(
+        run_on_cluster, address=options.cluster or "auto", cpus=options.cluster_cpus, gpus=options.cluster_gpus,
+        before=before,
+    )  # fmt: skip
 
 
 def row_of(text: str) -> Row:
@@ -99,7 +120,7 @@ def row_of(text: str) -> Row:
 def _print_plan(plan: Plan, store: Store, *, as_json: bool) -> None:
     jobs = plan.jobs()
     done = [job for job in jobs if store.finished(job) is not None]
-    speed = rates(done, store)
+    speed = factors(done, store)
     rows = [(job, job in set(done), hours(job, speed)) for job in jobs]
     left = sum(cost for _, there, cost in rows if not there)
     if as_json:

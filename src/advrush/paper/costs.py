@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -17,6 +18,10 @@ from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJ
 MACS_PER_SECOND = 37e9
 """Of two CPU cores, where no run is finished yet: PGD-7 training of the published AdvRush network, 2.4 images a second
 (docs/performance.md)."""
+SECONDS_PER_OPERATION = 25e-6
+"""Of one module's forward pass on a CPU, however small its images; measured on smoke trainings."""
+SUPERNET = 9
+"""A supernet against AdvRush's cells at its size: 14 edges with four convolutions each, against six."""
 STEP = 3
 """A forward and a backward pass, in forward passes."""
 AUTOATTACK = 4500 + 2 * 1100
@@ -26,36 +31,54 @@ DIGITS = (1437, 360, 8, 1)
 """Training images, test images, side, channels of the handwritten digits."""
 
 
-def macs(job: Job) -> float:
-    """Return about how many multiply-accumulates a job takes; of a searched network, those of AdvRush's cells."""
+@dataclass(frozen=True)
+class Work:
+    """What a job does: passes of single images, and calls of networks with a batch of them, both in forward passes."""
+
+    macs: float
+    operations: float
+    """Operations of the calls: each costs time of its own, however small the images."""
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds that two CPU cores take for it."""
+        return self.macs / MACS_PER_SECOND + self.operations * SECONDS_PER_OPERATION
+
+
+def work(job: Job) -> Work:
+    """Return about what a job does; of a network that a search is to find, what AdvRush's cells take."""
     match job:
         case SearchJob(config):
             train, _, side, channels = _images(config.data)
             steps = (train // 2 // config.batch_size) * config.epochs
             curved = (config.epochs - config.warmup_epochs) / config.epochs * (2 + 4) * (config.objective != "darts")
-            return (
-                steps
-                * config.batch_size
-                * (2 * STEP + curved)
-                * _supernet(config.channels, config.layers, side, channels)
-            )
+            size = _size("advrush", config.channels, config.layers, side, channels)
+            return _work(SUPERNET * size[0], SUPERNET * size[1], steps * (2 * STEP + curved), config.batch_size)
         case TrainJob(config):
             train, _, side, channels = _images(config.data)
             passes = STEP * (1 + (0 if config.objective == "standard" else config.attack.steps))
             held = min(1000, train // 10) if config.validation_examples is None else config.validation_examples
-            checks = held * (1 + config.attack.val_steps * STEP) / config.eval_every
-            return config.epochs * (train * passes + checks) * _network(job, side, channels)
+            checks = (held / config.batch_size) * (1 + config.attack.val_steps * STEP) / config.eval_every
+            calls = config.epochs * (train / config.batch_size * passes + checks)
+            return _work(*_network(job, side, channels), calls, config.batch_size)
         case EvaluateJob(training, _, config):
             _, test, side, channels = _images(config.data)
             passes = sum(PASSES.get(name, 20 * STEP) for name in config.attacks) + STEP * sum(config.sweep_steps[-1:])
-            return test * (1 + passes) * _network(training, side, channels)
+            batch = min(test, config.batch_size)
+            return _work(*_network(training, side, channels), test / batch * (1 + passes), batch)
         case TransferJob(trainings, _, config):
             _, test, side, channels = _images(config.data)
             sizes = [_network(each, side, channels) for each in trainings]
-            return test * sum(sizes) * (1 + 20 * STEP + len(trainings))
+            calls = test / min(test, config.batch_size) * (1 + 20 * STEP + len(trainings))
+            return _work(sum(m for m, _ in sizes), sum(o for _, o in sizes), calls, min(test, config.batch_size))
         case LandscapeJob(training, _, config):
             _, test, side, channels = _images(config.data)
-            return min(config.images, test) * config.points**2 * _network(training, side, channels)
+            points = min(config.images, test) * config.points**2
+            return _work(*_network(training, side, channels), points / config.batch_size, config.batch_size)
+
+
+def _work(macs: float, operations: float, calls: float, batch: float) -> Work:
+    return Work(macs * calls * batch, operations * calls)
 
 
 def _images(data: object) -> tuple[int, int, int, int]:
@@ -72,41 +95,33 @@ def _images(data: object) -> tuple[int, int, int, int]:
     )  # fmt: skip
 
 
-def _network(job: TrainJob, side: int, in_channels: int) -> float:
+def _network(job: TrainJob, side: int, in_channels: int) -> tuple[float, float]:
     config = job.config
     arch, channels = config.arch, config.channels
     if job.parameters is not None and channels is None:
         channels = fitted_channels(arch, config.layers, job.parameters)
-    return _macs(arch, channels, config.layers, side, in_channels)
+    return _size(arch, channels, config.layers, side, in_channels)
 
 
 @cache
-def _macs(arch: str, channels: int | None, layers: int | None, side: int, in_channels: int) -> float:
+def _size(arch: str, channels: int | None, layers: int | None, side: int, in_channels: int) -> tuple[float, float]:
+    """Return a network's multiply-accumulates for an image, and the operations of a forward pass."""
     network = build(arch, channels=channels, layers=layers, image_size=side, in_channels=in_channels)
-    return count(network, image_size=side, in_channels=in_channels).macs
+    operations = sum(1 for module in network.modules() if not list(module.children()))
+    return count(network, image_size=side, in_channels=in_channels).macs, operations
 
 
-@cache
-def _supernet(channels: int, layers: int, side: int, in_channels: int) -> float:
-    """Return a supernet's multiply-accumulates for an image: about nine times those of AdvRush's cells at its size.
-
-    A supernet has 14 edges with eight primitives, of which four are convolutions, where a derived cell has eight edges
-    of one primitive: 14 * 4 / 6 convolutions.
-    """
-    return 9 * _macs("advrush", channels, layers, side, in_channels)
-
-
-def rates(jobs: Iterable[Job], store: Store) -> Mapping[str, float]:
-    """Return multiply-accumulates a second by kind of job, measured on the finished ones."""
-    work: dict[str, list[float]] = {}
+def factors(jobs: Iterable[Job], store: Store) -> Mapping[str, float]:
+    """Return by kind of job how many times longer the finished ones took than two CPU cores are expected to."""
+    sums: dict[str, list[float]] = {}
     for job in jobs:
         run = store.finished(job)
         seconds = 0.0 if run is None else _seconds(run.result())
         if seconds > 0:
-            total = work.setdefault(job.kind, [0.0, 0.0])
-            total[0] += macs(job)
-            total[1] += seconds
-    return {kind: done / seconds for kind, (done, seconds) in work.items()}
+            total = sums.setdefault(job.kind, [0.0, 0.0])
+            total[0] += seconds
+            total[1] += work(job).seconds
+    return {kind: taken / expected for kind, (taken, expected) in sums.items()}
 
 
 def _seconds(result: Mapping[str, object]) -> float:
@@ -117,14 +132,15 @@ def _seconds(result: Mapping[str, object]) -> float:
 
 
 def hours(job: Job, measured: Mapping[str, float]) -> float:
-    """Return about how many hours a job takes at the measured speed of its kind, or that of two CPU cores."""
-    return macs(job) / measured.get(job.kind, MACS_PER_SECOND) / 3600
+    """Return about how many hours a job takes: as its finished kin here, or else at the speed of two CPU cores."""
+    return work(job).seconds * measured.get(job.kind, 1.0) / 3600
 
 
 def where(measured: Mapping[str, float]) -> str:
     """Return what the hours were estimated from."""
-    if measured:
-        return f"estimated from the finished {', '.join(sorted(measured))} runs here"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     note = f"; this machine has a {device}, which was not measured" if device else ""
-    return f"estimated at the speed of 2 CPU cores (37 billion multiply-accumulates a second){note}"
+    rest = f"estimated at the speed of 2 CPU cores{note}"
+    if not measured:
+        return rest
+    return f"estimated from the finished {', '.join(sorted(measured))} runs here; what has none, {rest}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,20 @@ class Store:
 
         Raises AdvrushError as the stages do, and RunError where a run that is needed is missing.
         """
+        entry = self.entry(job)
+        self.record(job, entry)
+        return Run(self.runs_dir / entry["run"])
+
+    def entry(self, job: Job) -> dict[str, Any]:
+        """Run a job as `compute` does; return what `record` is to note of it, in the process that keeps the index."""
         run = self._stage(job)
+        return {"run": str(run.path.relative_to(self.runs_dir)), "data": self.checksum(job.config.data)}
+
+    def record(self, job: Job, entry: Mapping[str, Any]) -> None:
+        """Note which run holds a job's result."""
         self.reload()
-        entry = {"run": str(run.path.relative_to(self.runs_dir)), "data": self.checksum(job.config.data)}
-        self._index[key(job)] = entry
+        self._index[key(job)] = dict(entry)
         write_atomically(self.runs_dir / INDEX, json.dumps(self._index, indent=1) + "\n")
-        return run
 
     def check_data(self, jobs: Iterable[Job]) -> None:
         """Raise RunError where a finished job was measured on other images than those in `data_dir` now."""
