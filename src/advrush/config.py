@@ -10,7 +10,6 @@ import math
 import re
 import typing
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,10 +166,14 @@ def _with_numbers(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-@cache
+_HINTS: dict[type[Any], dict[str, Any]] = {}
+
+
 def _hints(cls: type[Any]) -> dict[str, Any]:
     """Return the types of a class's fields; evaluating their texts anew each time takes milliseconds."""
-    return typing.get_type_hints(cls)
+    if cls not in _HINTS:
+        _HINTS[cls] = typing.get_type_hints(cls)
+    return _HINTS[cls]
 
 
 def _dataclass_in(hint: Any) -> type[Any] | None:

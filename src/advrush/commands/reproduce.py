@@ -12,7 +12,6 @@ import tyro
 
 from advrush.commands.options import take_positionals
 from advrush.commands.output import print_json
-from advrush.commands.search import seeds_of
 from advrush.commands.train import architecture
 from advrush.errors import ConfigError, RunError
 from advrush.models.build import canonical, display_name, is_known
@@ -20,6 +19,7 @@ from advrush.paper import Outcome, Plan, Row, Store, paper, plan_of, read_scale,
 from advrush.paper.costs import factors, hours, where
 from advrush.paper.jobs import Job, label
 from advrush.progress import plain_console
+from advrush.searching.seeds import seeds_of
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def run_on_cluster(
     # by value, so that the workers need not import this module under the same path
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_work)
     where = (str(store.runs_dir.resolve()), _plain(store.data_dir), store.device, max(1, int(cpus)))
-    outcome, waiting, running = Outcome(), list(jobs), {}
+    outcome, waiting = Outcome(), list(jobs)
+    running: dict[Any, Job] = {}
     done: set[Job] = set()
     while waiting or running:
         for job in list(waiting):

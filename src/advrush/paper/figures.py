@@ -16,10 +16,11 @@ from advrush.paper.cells import cell
 from advrush.paper.execute import Store
 from advrush.paper.plan import Plan
 from advrush.report import Record, draw_cell
-from advrush.report.analysis.plots import Range, surface_figure
+from advrush.report.drawing.axes import switch_epoch
 from advrush.report.drawing.palette import kind_label, series_color
 from advrush.report.drawing.plot import legend_above, new_figure, to_svg, xy
-from advrush.report.figures import sweep_curves, switch_epoch
+from advrush.report.sections.landscape import Range, surface_figure
+from advrush.report.sections.robustness import sweep_curves
 from advrush.report.tradeoff import Interval, tradeoff
 from advrush.searching import derive
 
