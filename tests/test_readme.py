@@ -24,6 +24,20 @@ def test_python_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"search", "train", "evaluate"}
 
 
+def test_the_factory_is_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from advrush.evaluation import as_target
+
+    (tmp_path / "my_code.py").write_text("from torch import nn\nNet = lambda: nn.Linear(3, 2)\n")
+    (tmp_path / "my_models.py").write_text(block("code: factory"))
+    monkeypatch.chdir(tmp_path)
+    weights = torch.nn.Linear(3, 2).state_dict()
+    torch.save(weights, "weights.pt")
+    found = as_target("my_models.py:net").model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in weights.items())
+
+
 def test_commands_install_from_the_constraints() -> None:
     for marker in ("command: demo", "command: tests"):
         command = block(marker)

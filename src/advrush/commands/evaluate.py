@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from advrush import parallel, report
 from advrush.commands.addresses import run_of
 from advrush.commands.opening import data_line, device_line, open_with, run_line
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
-from advrush.commands.output import print_json, printed_config, runs_as_json
+from advrush.commands.output import check_table, print_json, printed_config, runs_as_json, write_tables
 from advrush.commands.own_data import data_of, settle_for
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
@@ -22,6 +23,13 @@ from advrush.run import Run
 class EvaluateLaunch(Launch):
     """Where and how an evaluation runs."""
 
+    normalize: str | None = None
+    """For a network that takes normalized images: a data set (cifar10, imagenet, ...) or MEAN/STD, such as
+    0.5,0.5,0.5/0.2,0.2,0.2."""
+    output: str | None = None
+    """For a network that returns more than logits: the key, attribute or place that holds them."""
+    table: Path | None = None
+    """Also write the table of accuracies into this file: .csv, .json or .tex."""
     recipe: str | None = None
     """A recipe or TOML file for the fields below, in place of the defaults."""
 
@@ -39,6 +47,7 @@ def evaluate(arguments: list[str]) -> None:
     usage = "advrush evaluate RUN|FILE|python:MODULE:FACTORY"
     config, launch = parse(usage, default, EvaluateLaunch(), rest, "Attack a network.")
     config = replace(config, attacks=tuple(name for word in config.attacks for name in word.split(",") if name))
+    check_table(launch.table)
     config, launch = settle_for(config, launch, rest, targets[0])
     if printed_config(config, launch):
         return
@@ -46,6 +55,8 @@ def evaluate(arguments: list[str]) -> None:
     if not parallel.is_main():
         return
     page = report.write_report(runs[0].path / "report.html", title="Evaluation", runs=[run.path for run in runs])
+    if launch.table is not None:
+        write_tables(launch.table, [ResultTable.of(run.result()) for run in runs])
     if launch.json:
         print_json(runs_as_json(runs, page))
         return
@@ -60,7 +71,7 @@ def evaluate(arguments: list[str]) -> None:
 
 def _one(text: str, config: EvaluateConfig, launch: EvaluateLaunch) -> Run:
     """Say what is attacked, attack it, return the run."""
-    target = as_target(text)
+    target = as_target(text, normalize=launch.normalize, output=launch.output)
     if launch.shows and parallel.is_main():
         about = replace(config, model=target.label, weights=target.digest)
         count = sum(parameter.numel() for parameter in target.model.parameters())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import typing
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -131,10 +132,31 @@ def parse(usage: str, default: T, launch: L, arguments: list[str], description: 
         options,
         prog=usage,
         description=description,
-        args=[_normal(word) for word in arguments],
+        args=_normalized(arguments, {f"--{name}" for cls in (type(default), type(launch)) for name in _texts(cls)}),
         config=(tyro.conf.AvoidSubcommands,),
     )
     return cast(T, parsed.config), cast(L, parsed.launch)
+
+
+def _texts(cls: type[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the names of the fields that hold text, with dashes."""
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint, name = hints[field.name], f"{prefix}{field.name.replace('_', '-')}"
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            yield from _texts(hint, f"{name}.")
+        elif hint is str or str in typing.get_args(hint):
+            yield name
+
+
+def _normalized(words: Sequence[str], texts: Collection[str]) -> list[str]:
+    """Return the words as tyro takes them; the value of an option that holds text is left as it is."""
+    found: list[str] = []
+    before = ""
+    for word in words:
+        found.append(word if before in texts else _normal(word))
+        before = found[-1] if word.startswith("--") else ""
+    return found
 
 
 def _normal(word: str) -> str:

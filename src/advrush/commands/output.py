@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from advrush import config as configs
 from advrush.commands.options import Launch
 
 if TYPE_CHECKING:
+    from advrush.evaluation import ResultTable
     from advrush.run import Run
 
 
@@ -32,6 +33,32 @@ def next_line(launch: Launch, *words: str | Path) -> str:
     place = [] if launch.runs_dir == Path("runs") else ["--runs-dir", str(launch.runs_dir)]
     device = [] if launch.device == "auto" else ["--device", launch.device]
     return "next    " + shlex.join(["advrush", *map(str, words), *place, *device])
+
+
+def check_table(path: Path | None) -> None:
+    """Raise ConfigError for a file of tables whose ending is none of TABLES."""
+    if path is not None:
+        configs.check(path.suffix in TABLES, "table", str(path), f"a name that ends in {', '.join(TABLES)}")
+
+
+def write_tables(path: Path, tables: Sequence[ResultTable]) -> None:
+    """Write tables into one file in the form that its ending names."""
+    from advrush.run import write_atomically
+
+    write_atomically(path, TABLES[path.suffix](tables))
+
+
+def _csv(tables: Sequence[ResultTable]) -> str:
+    texts = [table.csv().split("\n", 1) for table in tables]
+    return "\n".join([texts[0][0], "".join(rows for _, rows in texts)])
+
+
+TABLES: dict[str, Callable[[Sequence[ResultTable]], str]] = {
+    ".csv": _csv,
+    ".json": lambda tables: json.dumps([dict(row) for table in tables for row in table.rows], indent=2) + "\n",
+    ".tex": lambda tables: "\n".join(table.latex() for table in tables),
+}
+"""How tables are written, by the ending of the file."""
 
 
 def printed_config(config: Any, launch: Launch) -> bool:

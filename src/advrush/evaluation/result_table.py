@@ -9,7 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = ("attack", "accuracy", "low", "high", "images", "norm", "eps", "seconds", "forward", "backward")
+COLUMNS = (
+    "model",
+    "data",
+    "attack",
+    "accuracy",
+    "low",
+    "high",
+    "images",
+    "norm",
+    "eps",
+    "seconds",
+    "forward",
+    "backward",
+)
 HEADS = ("attack", "accuracy", "95% interval", "seconds", "forward", "backward")
 
 
@@ -30,7 +43,8 @@ class ResultTable:
     def of(cls, result: Mapping[str, Any]) -> ResultTable:
         """Return the table of the result of an evaluation run, or of `Evaluation.to_dict`."""
         threat = result.get("threat_model", {})
-        common = {"images": result["examples"], "norm": threat.get("norm"), "eps": threat.get("eps")}
+        about = {"model": result.get("model"), "data": result.get("dataset"), "images": result["examples"]}
+        common = {**about, "norm": threat.get("norm"), "eps": threat.get("eps")}
         rows = [_row("clean", result["clean_acc"], result["clean_interval"], {**common, "norm": None, "eps": None})]
         notes = []
         for attack in result["attacks"]:

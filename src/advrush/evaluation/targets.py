@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from advrush.config import check
 from advrush.data import DataConfig
-from advrush.errors import AdvrushError, RunError
+from advrush.errors import RunError
+from advrush.evaluation.normalization import Normalization, normalization
+from advrush.evaluation.sources import find_source
+from advrush.models.entry import Entry
+from advrush.models.normalize import Normalized
+from advrush.models.weights.import_onnx import import_onnx
 from advrush.models.weights.saved import load, read_classes
-from advrush.reading.gate import reason
 from advrush.run import Run
 
 
@@ -33,23 +34,42 @@ class Target:
 
 
 def find_target(text: str) -> Target:
-    """Return the network that `text` names: RUN, FILE.safetensors or python:MODULE:FACTORY.
+    """Return the network that `text` names: a run, a file ending in .safetensors or .onnx, or a form of `SOURCES`.
 
-    `MODULE` is imported from the working directory or the installed packages; `FACTORY` is called without arguments
-    and returns an nn.Module that takes [0, 1] pixels. Raises AdvrushError saying what is wrong with it.
+    The network takes [0, 1] pixels, or is normalized by `as_target`. Raises AdvrushError saying what is wrong with it.
     """
-    model, label = _from_python(text) if text.startswith("python:") else _from_files(Path(text))
-    classes = None if text.startswith("python:") else read_classes(Path(text))
-    return Target(model.eval(), label, weights_digest(model), classes=classes)
+    found = find_source(text)
+    model, label = found if found is not None else _from_files(Path(text))
+    saved = found is None and not text.endswith(".onnx")
+    return Target(model.eval(), label, weights_digest(model), classes=read_classes(Path(text)) if saved else None)
 
 
-def as_target(target: str | os.PathLike[str] | nn.Module | Target) -> Target:
-    """Return the network itself, or the one that a text or a run names (see `find_target`)."""
+def as_target(
+    target: str | os.PathLike[str] | nn.Module | Target,
+    *,
+    normalize: str | Normalization | None = None,
+    output: str | int | None = None,
+) -> Target:
+    """Return the network itself, or the one that a text or a run names (see `find_target`).
+
+    Args:
+        target: what is to be attacked.
+        normalize: for a network that takes normalized images: a data set's name, "imagenet", "MEAN/STD" with numbers
+            by channel, or a pair (mean, std); these become its first layer.
+        output: the entry of what it returns that holds the logits, where it returns more than these.
+    """
     if isinstance(target, Target):
-        return target
-    if isinstance(target, nn.Module):
-        return Target(target, type(target).__name__, weights_digest(target))
-    return find_target(os.fspath(target))
+        found = target
+    elif isinstance(target, nn.Module):
+        found = Target(target, type(target).__name__, weights_digest(target))
+    else:
+        found = find_target(os.fspath(target))
+    if normalize is None and output is None:
+        return found
+    training, model = found.model.training, found.model
+    model = model if output is None else Entry(model, output)
+    model = model if normalize is None else Normalized(model, *normalization(normalize))
+    return replace(found, model=model.train(training), digest=weights_digest(model))
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -81,33 +101,8 @@ def _from_files(path: Path) -> tuple[nn.Module, str]:
         run = Run.at(path)
         run.result()
         return load(path), f"{run.stage}/{path.resolve().name}"
+    if path.suffix == ".onnx":
+        return import_onnx(path), path.stem
     inside = (path.parent / "config.toml").is_file()  # a checkpoint of a training: named after both
     folder = path.resolve().parent
     return load(path), f"{folder.parent.name}/{folder.name}/{path.stem}" if inside else path.stem
-
-
-def _from_python(text: str) -> tuple[nn.Module, str]:
-    parts = text.split(":")
-    check(len(parts) == 3 and all(parts), "target", text, "python:MODULE:FACTORY, such as python:my_models:resnet")
-    _, module_name, factory_name = parts
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise AdvrushError(f"target {text!r}: cannot import {module_name} ({reason(error)})") from None
-    except SystemExit:
-        raise AdvrushError(f"target {text!r}: importing {module_name} ends the program") from None
-    if not callable(factory := getattr(module, factory_name, None)):
-        raise AdvrushError(f"target {text!r}: module {module_name} has no {factory_name} that can be called")
-    try:
-        model = factory()
-    except AdvrushError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise AdvrushError(
-            f"target {text!r}: {factory_name}() fails ({type(error).__name__}: {reason(error)}); expected a function "
-            "without arguments that returns an nn.Module"
-        ) from None
-    check(isinstance(model, nn.Module), "target", text, f"a factory of an nn.Module (it gave {type(model).__name__})")
-    return model, f"{module_name}:{factory_name}"

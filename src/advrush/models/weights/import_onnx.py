@@ -81,7 +81,8 @@ def import_onnx(path: Path, *, image_size: int | None = None) -> OnnxNetwork:
             ours = network(x)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise ModelError(f"{path}: cannot be computed by torch ({error})") from None
-    theirs = torch.cat([_computed(path, network.input, part) for part in (x.split(shape[0]) if shape[0] else (x,))])
+    parts = torch.split(x, shape[0]) if shape[0] else (x,)
+    theirs = torch.cat([_computed(path, network.input, part) for part in parts])
     limit = TOLERANCE * max(1.0, float(theirs.abs().max()))
     if ours.shape != theirs.shape or not float((ours - theirs).abs().max()) <= limit:
         raise ModelError(f"{path}: torch computes other logits than the file; it cannot be converted")
@@ -120,9 +121,13 @@ def _computed(path: Path, name: str, x: Tensor) -> Tensor:
     except ImportError:
         from onnx.reference import ReferenceEvaluator
 
-        return torch.from_numpy(ReferenceEvaluator(str(path)).run(None, feed)[0])
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return torch.from_numpy(_first(ReferenceEvaluator(str(path)).run(None, feed)))
+    session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(None, feed)[0])
+
+
+def _first(outputs: Any) -> Any:
+    return outputs[0]
 
 
 def _tensor(array: Any) -> Tensor:

@@ -73,7 +73,8 @@ def _gemm(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     a = a.transpose(0, 1) if attributes.get("transA") else a
     b = b.transpose(0, 1) if attributes.get("transB") else b
     product = attributes.get("alpha", 1.0) * (a @ b)
-    return product + attributes.get("beta", 1.0) * rest[0] if rest and rest[0] is not None else product
+    found: Tensor = product + attributes.get("beta", 1.0) * rest[0] if rest and rest[0] is not None else product
+    return found
 
 
 def _axes(inputs: Sequence[Any], attributes: Attributes) -> list[int]:

@@ -14,6 +14,7 @@ from advrush import config as configs
 from advrush.errors import AdvrushError, RunError
 from advrush.models.build import build
 from advrush.models.normalize import Normalized
+from advrush.models.weights.hub import FILE, PREFIX, download
 from advrush.reading.gate import reading
 from advrush.reading.tensors import read_metadata, read_shapes, read_tensors
 from advrush.reading.text import as_object, parse_json
@@ -72,9 +73,14 @@ class Blueprint:
 def load(path: Path | str) -> nn.Module:
     """Return a trained network in eval mode: a plain nn.Module that takes [0, 1] pixels.
 
-    `path` is a training run (its best checkpoint where it kept one, else the last) or a .safetensors file of one.
-    Raises RunError where there is no network in it.
+    `path` is a training run (its best checkpoint where it kept one, else the last), a .safetensors file of one, or
+    "hf:USER/REPO", which downloads what `push_to_hub` wrote. Raises RunError where there is no network in it.
     """
+    if str(path).startswith(PREFIX):
+        found = download(str(path).removeprefix(PREFIX))
+        if found is None:
+            raise RunError(f"{path}: no {FILE} in it; expected a repository that push_to_hub wrote")
+        path = found
     path = _weights_of(Path(path))
     blueprint = read_blueprint(path)
     _check_size(blueprint, path)
