@@ -95,7 +95,7 @@ def _network(module: ModuleType, name: str, text: str) -> nn.Module:
     if not isinstance(found, nn.Module):
         if not callable(found):
             raise AdvrushError(
-                f"target {text!r}: {name} is a {type(found).__name__}, nothing that can be called; expected an nn.Module "
+                f"target {text!r}: {name} is a {type(found).__name__}, and cannot be called; expected an nn.Module "
                 "or a factory of one"
             )
         try:
