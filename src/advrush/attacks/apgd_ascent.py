@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from advrush.attacks.ensemble.random_streams import Draws
 from advrush.attacks.passes.chunks import by_pieces, gradient
+from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 
 MOMENTUM = 0.75
@@ -44,7 +45,7 @@ def climb(
     On a CPU an example leaves the batch at once; on a GPU at the next look at the step sizes, since counting the
     broken ones makes the host wait.
     """
-    noise = draws.each(tuple(x.shape[1:]), normal=attack.norm == "L2").to(x)
+    noise = upload(draws.each(tuple(x.shape[1:]), normal=attack.norm == "L2"), x)
     start = threat_model(attack.norm, attack.eps).sphere(x, noise).clamp(0.0, 1.0)
     return by_pieces(lambda rows: _climb(model, x[rows], y[rows], start[rows], rows, attack, value), x)
 

@@ -11,6 +11,7 @@ from advrush.attacks.ensemble.random_streams import Draws
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab_projection import onto_hyperplane_l2, onto_hyperplane_linf
 from advrush.attacks.passes.chunks import by_pieces, gradient, pieces, predict
+from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check
 
@@ -67,7 +68,7 @@ class FAB(Staged):
             target = predict(model, x).sort(dim=1).indices[:, -2 - number // self.restarts]
         start = x
         if self.draws_noise(number):
-            noise = draws.each(tuple(x.shape[1:]), normal=self.norm == "L2").to(x)
+            noise = upload(draws.each(tuple(x.shape[1:]), normal=self.norm == "L2"), x)
             start = (x + 0.5 * (threat.sphere(x, noise) - x)).clamp(0.0, 1.0)
 
         def walk(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,7 +131,7 @@ def _nearest(model: nn.Module, point: Tensor, label: Tensor, threat: ThreatModel
         totals = logits.sum(dim=0).unbind()
     jacobian = torch.stack([torch.autograd.grad(total, point, retain_graph=True)[0] for total in totals], dim=1)
     logits, each = logits.detach(), torch.arange(len(label), device=label.device)
-    gaps = (logits - logits[each, label][:, None]).index_put((each, label), torch.tensor(1e10).to(logits))
+    gaps = (logits - logits[each, label][:, None]).scatter(1, label[:, None], 1e10)
     normals = jacobian - jacobian[each, label][:, None]
     flat = normals.flatten(2)
     lengths = flat.abs().sum(-1) if threat.norm == "Linf" else (flat**2).sum(-1).sqrt()

@@ -15,6 +15,7 @@ from advrush.attacks.gate import gated
 from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.passes.fast_model import correct, in_layout
+from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check, check_radius
 from advrush.errors import ModelContractError
@@ -197,6 +198,6 @@ class PGD(Runnable):
         if self.start == "uniform":
             return threat.uniform(x, threat.sample(tuple(x.shape), generator)).clamp(0.0, 1.0)
         if self.start == "normal":
-            noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+            noise = upload(torch.randn(x.shape, generator=generator, device=generator.device), x)
             return threat.project(x + 0.001 * noise, x)
         return x

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.random_streams import Draws, ExampleDraws
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import margin
 from advrush.attacks.passes.chunks import predict
@@ -71,14 +71,15 @@ class Square(Staged):
 
         On a CPU, broken examples leave at once and squares that change nothing cost no query; on a GPU the batch
         shrinks every 50 queries, so that the host does not wait
-        (in the L2 ball the numbers drawn depend on how many examples are left: there it shrinks at once).
+        (in the L2 ball the published order draws for as many examples as are left: there it shrinks at once).
         """
         rule = (SquareLinf if self.norm == "Linf" else SquareL2)(x, self.eps, draws)
         found, rows = x.clone(), torch.arange(len(x), device=x.device)
         score = -margin(predict(model, rule.points), y)
-        waits = x.device.type == "cpu" or self.norm == "L2"
+        on_cpu = x.device.type == "cpu"
+        shrinks = on_cpu or (self.norm == "L2" and not isinstance(draws, ExampleDraws))
         for query in range(self.queries):
-            if waits or query % 50 == 0:
+            if shrinks or query % 50 == 0:
                 left = (score > 0).nonzero().flatten()
                 if len(left) < len(rows):
                     done = (score <= 0).nonzero().flatten()
@@ -88,12 +89,12 @@ class Square(Staged):
                 if not len(rows):
                     break
             changed = rule.propose(self.side(query, x.shape[-1] * x.shape[-2]))
-            asked = changed.nonzero().flatten() if waits else torch.arange(len(rows), device=x.device)
+            asked = changed.nonzero().flatten() if on_cpu else torch.arange(len(rows), device=x.device)
             if not len(asked):
                 continue
             candidates = rule.candidates if len(asked) == len(rows) else rule.candidates[asked]
             new = score.index_put((asked,), -margin(predict(model, candidates), y[rows[asked]]))
-            better = ((new < score) | (new <= 0)) & (changed if waits else score > 0)
+            better = ((new < score) | (new <= 0)) & (changed if on_cpu else score > 0)
             score = torch.where(better, new, score)
             rule.accept(better)
         found[rows] = rule.points

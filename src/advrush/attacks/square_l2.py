@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.passes.upload import upload
 
 TINY = 1e-12
 TILES = 5
@@ -20,6 +21,7 @@ class SquareL2:
     def __init__(self, x: Tensor, eps: float, draws: Draws) -> None:
         self.x, self.eps, self.draws = x, eps, draws
         self.rows = torch.arange(len(x))
+        self.bumps: dict[int, Tensor] = {}
         self.points = self._at(self._tiles())
         self.candidates = self.points
 
@@ -73,12 +75,13 @@ class SquareL2:
         return (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
 
     def _bump(self, side: int) -> Tensor:
-        bump = _two_hills(side)
-        return (bump.T if bool(self.draws.common(1) > 0.5) else bump).to(self.x)
+        if side not in self.bumps:
+            self.bumps[side] = upload(_two_hills(side), self.x)
+        return self.bumps[side].T if bool(self.draws.common(1) > 0.5) else self.bumps[side]
 
     def _signs(self) -> Tensor:
         numbers = self.draws.each((self.x.shape[1], 1, 1), rows=self.rows)
-        return (2 * numbers - 1).sign().to(self.x)
+        return upload((2 * numbers - 1).sign(), self.x)
 
 
 def _spatial(delta: Tensor) -> Tensor:

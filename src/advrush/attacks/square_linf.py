@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.passes.upload import upload
 
 AHEAD = 100
 """Queries drawn at once, so that their colors travel to a GPU together."""
@@ -17,7 +18,7 @@ class SquareLinf:
     def __init__(self, x: Tensor, eps: float, draws: Draws) -> None:
         channels, width = x.shape[1], x.shape[3]
         self.low, self.high = (x - eps).clamp_min(0.0), (x + eps).clamp_max(1.0)
-        self.points = (x + eps * (2 * draws.each((channels, 1, width)) - 1).sign().to(x)).clamp(0.0, 1.0)
+        self.points = (x + eps * upload((2 * draws.each((channels, 1, width)) - 1).sign(), x)).clamp(0.0, 1.0)
         self.draws = draws
         self.ahead: list[tuple[Tensor, Tensor, Tensor]] = []
         self.window: tuple[slice, ...] = ()
@@ -53,6 +54,6 @@ class SquareLinf:
         if not self.ahead:
             channels = self.points.shape[1]
             numbers = self.draws.common(AHEAD * (2 + channels)).view(AHEAD, 2 + channels)
-            signs = (2 * numbers[:, 2:] - 1).sign().to(self.points).view(AHEAD, 1, channels, 1, 1)
+            signs = upload((2 * numbers[:, 2:] - 1).sign(), self.points).view(AHEAD, 1, channels, 1, 1)
             self.ahead = list(zip(numbers[:, 0], numbers[:, 1], signs, strict=True))[::-1]
         return self.ahead.pop()

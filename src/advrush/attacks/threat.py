@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from advrush.attacks.passes.upload import upload
 from advrush.config import check, check_radius
 
 Norm = Literal["Linf", "L2"]
@@ -86,7 +87,7 @@ class Linf(ThreatModel):
 
     def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return a point drawn evenly from the cube around `x`."""
-        return x + self.eps * (2 * noise.to(x) - 1)
+        return x + self.eps * (2 * upload(noise, x) - 1)
 
     def sphere(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return a point on the cube's surface along `noise` in [0, 1), spread to [-1, 1)."""
@@ -126,7 +127,7 @@ class L2(ThreatModel):
 
     def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return a point on the sphere around `x`, where the strongest starts lie."""
-        return self.sphere(x, noise.to(x))
+        return self.sphere(x, upload(noise, x))
 
     def sphere(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return a point on the sphere along normal `noise`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from advrush.attacks.passes.upload import upload
 from advrush.parallel import Parallel
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Objective, gradients
@@ -51,7 +52,7 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.parameters, self.config.optimizer.clip, foreach=True)
+        nn.utils.clip_grad_norm_(self.parameters, self.config.optimizer.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return totals
@@ -67,11 +68,11 @@ class Stepper:
     def _noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return this process's rows of the normal noise of the batch of all processes."""
         whole = torch.randn(len(x) * self.team.world, *x.shape[1:], generator=generator)
-        return whole[self.team.rank :: self.team.world].to(x)
+        return upload(whole[self.team.rank :: self.team.world], x)
 
     def _autocast(self) -> AbstractContextManager[None]:
         dtype = getattr(torch, self.config.precision)
-        return torch.autocast(self.team.device.type, dtype, enabled=dtype != torch.float32)
+        return nullcontext() if dtype == torch.float32 else torch.autocast(self.team.device.type, dtype)
 
     def _part(self, count: int) -> int:
         """Return how many of a process's `count` examples go through at once."""

@@ -12,6 +12,7 @@ of t. The second is the edge gradient of a VJP of s. Nothing but cell states and
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -96,9 +97,15 @@ def _add_gradients(by_weight: dict[str, Tensor], point: _Point, t: Tensor) -> No
 
 
 def _scatter(matrix: Tensor, gradients: EdgeGradients) -> None:
-    rows = torch.tensor([term.row for term in gradients], device=matrix.device)
-    columns = torch.tensor([term.column for term in gradients], device=matrix.device)
-    matrix.index_put_((rows, columns), torch.stack(list(gradients.values())), accumulate=True)
+    places = _places(tuple((term.row, term.column) for term in gradients), matrix.device)
+    matrix.index_put_(places, torch.stack(list(gradients.values())), accumulate=True)
+
+
+@lru_cache(maxsize=1024)
+def _places(pairs: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return rows and columns on the device: made once, since the host would wait for each copy."""
+    rows, columns = zip(*pairs, strict=True)
+    return torch.tensor(rows, device=device), torch.tensor(columns, device=device)
 
 
 def _to_alpha(supernet: Supernet, by_weight: dict[str, Tensor]) -> dict[str, Tensor]:
