@@ -25,7 +25,6 @@ from advrush.attacks.apgd_ascent import looks
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, ExampleDraws, Group
 from advrush.attacks.ensemble.rounds import Staged
-from advrush.curvature import measure_curvature
 from advrush.models.network import Network
 from advrush.models.supernet import Supernet
 from advrush.parallel import Parallel
@@ -84,9 +83,7 @@ class Watch(TorchDispatchMode):
                 self.seen.events.append(
                     "read" if target is not None and torch.device(target).type == "cpu" else "upload"
                 )
-        elif "meta" in devices and name in READS:
-            self.seen.events.append("read")
-        elif name in ("index", "index_put", "index_put_") and _has_mask(args[1]):
+        elif "meta" in devices and (name in READS or (name.startswith("index") and _has_mask(args))):
             self.seen.events.append("read")
         elif devices == {"cpu", "meta"}:
             self.seen.strays.append(f"{op}{[(tensor.device.type, tuple(tensor.shape)) for tensor in tensors]}")
@@ -108,8 +105,8 @@ class Literals(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def _has_mask(indices: Any) -> bool:
-    return any(isinstance(index, Tensor) and index.dtype == torch.bool for index in indices)
+def _has_mask(args: Any) -> bool:
+    return any(isinstance(leaf, Tensor) and leaf.dtype == torch.bool for leaf in tree_leaves(args[1:2]))
 
 
 @contextmanager

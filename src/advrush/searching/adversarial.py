@@ -43,7 +43,7 @@ class Adversarial:
 
 
 class _OnPixels(nn.Module):
-    """The supernet for pixels in [0, 1], as `Normalized` would compute it; made anew for each step, it copies nothing."""
+    """The supernet for pixels in [0, 1], as `Normalized` computes it; made anew at each step, it copies nothing."""
 
     def __init__(self, supernet: Supernet, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
