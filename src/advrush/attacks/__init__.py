@@ -1,5 +1,6 @@
 """Attacks: values that are called with (model, x, y), for any nn.Module that takes pixels in [0, 1]."""
 
+from advrush.attacks.adaptive import Adaptive
 from advrush.attacks.apgd import APGD, APGDT
 from advrush.attacks.attack import Attack
 from advrush.attacks.autoattack import AutoAttack, Cascade, Duo
@@ -7,6 +8,7 @@ from advrush.attacks.ensemble.record import Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab import FAB
+from advrush.attacks.malt import MALT
 from advrush.attacks.mifgsm import MIFGSM
 from advrush.attacks.passes.fast_model import Quick
 from advrush.attacks.pgd import FGSM, PGD, ascend, input_gradient
@@ -21,8 +23,10 @@ __all__ = [
     "FAB",
     "FGSM",
     "L2",
+    "MALT",
     "MIFGSM",
     "PGD",
+    "Adaptive",
     "Attack",
     "AutoAttack",
     "Cascade",

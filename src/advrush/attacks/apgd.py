@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advrush.attacks.apgd_ascent import climb
 from advrush.attacks.ensemble.random_streams import Draws
 from advrush.attacks.ensemble.rounds import Staged
-from advrush.attacks.losses import LOSSES, targeted_dlr
+from advrush.attacks.losses import ESTIMATES, LOSSES, targeted_dlr
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.threat import Norm, threat_model
 from advrush.config import check
@@ -26,8 +26,8 @@ class APGD(Staged):
     """Gradient steps."""
     restarts: int = 1
     """Random starts; later ones attack the examples that are still correct."""
-    loss: Literal["ce", "dlr"] = "ce"
-    """Cross-entropy, or the difference-of-logits ratio."""
+    loss: Literal["ce", "dlr", "pma"] = "ce"
+    """Cross-entropy, the difference-of-logits ratio, or the margin of probabilities (an estimate, named so)."""
     averaged: int = 1
     """Gradients averaged at each step, for models with randomness (expectation over transformation)."""
     norm: Norm = "Linf"
@@ -37,12 +37,17 @@ class APGD(Staged):
 
     def __post_init__(self) -> None:
         _check(self)
-        check(self.loss in ("ce", "dlr"), "loss", self.loss, "ce or dlr")
+        check(self.loss in ("ce", "dlr", "pma"), "loss", self.loss, "ce, dlr or pma")
 
     @property
     def name(self) -> str:
         """Name for tables and files."""
-        return f"apgd_{self.loss}"
+        return f"apgd_{self.loss}" + ("_estimate" if self.is_estimate else "")
+
+    @property
+    def is_estimate(self) -> bool:
+        """Return whether the loss makes this an estimate of AutoAttack's outcome."""
+        return self.loss in ESTIMATES
 
     def rounds(self, classes: int) -> int:
         """Return the number of restarts."""

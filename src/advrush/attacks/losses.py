@@ -44,4 +44,11 @@ def targeted_dlr(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
     return -(label - aim) / (top[:, 0] - 0.5 * (top[:, 2] + top[:, 3]) + TINY)
 
 
-LOSSES = {"ce": ce, "margin": margin, "dlr": dlr}
+def pma(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the largest other probability minus the label's, in [-1, 1] (Xie et al., 2024)."""
+    return margin(logits.softmax(dim=1), y)
+
+
+LOSSES = {"ce": ce, "margin": margin, "dlr": dlr, "pma": pma}
+ESTIMATES = ("pma",)
+"""Losses of which an attack is an estimate of AutoAttack's outcome, and named so wherever it is printed."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import gated
-from advrush.attacks.losses import LOSSES
+from advrush.attacks.losses import ESTIMATES, LOSSES
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.passes.fast_model import correct, in_layout
 from advrush.attacks.passes.upload import upload
@@ -129,8 +129,8 @@ class PGD(Runnable):
     """Random starts."""
     start: Literal["uniform", "normal", "none"] = "uniform"
     """Start anywhere in the ball, at x + 0.001 N(0, 1) (adversarial training), or at x."""
-    loss: Literal["ce", "margin", "dlr"] = "ce"
-    """Cross-entropy, the margin of Carlini and Wagner, or the difference-of-logits ratio."""
+    loss: Literal["ce", "margin", "dlr", "pma"] = "ce"
+    """Cross-entropy, the margin of Carlini and Wagner, the difference-of-logits ratio, the margin of probabilities."""
     norm: Norm = "Linf"
     """Norm of the ball."""
     seed: int = 0
@@ -146,9 +146,15 @@ class PGD(Runnable):
 
     @property
     def name(self) -> str:
-        """Name for tables and files: pgd20, cw20 (margin), pgd_dlr20, pgd20x5 (restarts)."""
-        kind = {"ce": "pgd", "margin": "cw", "dlr": "pgd_dlr"}[self.loss]
-        return f"{kind}{self.steps}" + (f"x{self.restarts}" if self.restarts > 1 else "")
+        """Name for tables and files: pgd20, cw20 (margin), pgd_dlr20, pgd20x5 (restarts), pgd_pma20_estimate."""
+        kind = {"ce": "pgd", "margin": "cw"}.get(self.loss, f"pgd_{self.loss}")
+        restarts = f"x{self.restarts}" if self.restarts > 1 else ""
+        return f"{kind}{self.steps}{restarts}" + ("_estimate" if self.is_estimate else "")
+
+    @property
+    def is_estimate(self) -> bool:
+        """Return whether the loss makes this an estimate of AutoAttack's outcome."""
+        return self.loss in ESTIMATES
 
     @gated
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from advrush.attacks.adaptive import Adaptive
+from advrush.attacks.apgd import APGD
 from advrush.attacks.attack import Attack
 from advrush.attacks.autoattack import AutoAttack, Duo, staged
+from advrush.attacks.malt import MALT
 from advrush.attacks.mifgsm import MIFGSM
 from advrush.attacks.pgd import FGSM, PGD
 from advrush.attacks.threat import ThreatModel
@@ -49,7 +52,11 @@ MAKERS: dict[str, Maker] = {
     "pgd": _pgd("ce"),
     "cw": _pgd("margin"),
     "pgd_dlr": _pgd("dlr"),
+    "pgd_pma": _pgd("pma"),
     **{name: _staged(name) for name in ("apgd_ce", "apgd_dlr", "apgd_t", "fab", "fab_t", "square")},
+    "apgd_pma": lambda threat, seed, steps, restarts: APGD(threat.eps, loss="pma", norm=threat.norm, seed=seed),
+    "malt": lambda threat, seed, steps, restarts: MALT(threat.eps, norm=threat.norm, seed=seed),
+    "adaptive": lambda threat, seed, steps, restarts: Adaptive(threat.eps, norm=threat.norm, seed=seed),
     "autoattack": _autoattack("standard"),
     "autoattack_plus": _autoattack("plus"),
     "autoattack_rand": _autoattack("rand"),
@@ -76,10 +83,12 @@ def _parse(word: str, threat: ThreatModel, seed: int) -> Attack:
     name = word.lower().replace("-", "_")
     if name in MAKERS:
         return MAKERS[name](threat, seed, 0, 1)
-    match = re.fullmatch(r"(pgd_dlr|pgd|cw|mifgsm)_?(\d+)(?:x(\d+))?", name)
+    match = re.fullmatch(r"(pgd_dlr|pgd_pma|pgd|cw|mifgsm)_?(\d+)(?:x(\d+))?(_pma)?", name)
     if match is None:
         hint = did_you_mean(name, [*MAKERS, *EXAMPLES]) or f"; known: {', '.join(MAKERS)}, with steps such as pgd20"
         raise ConfigError(f"attacks: unknown attack '{word}'{hint}")
-    kind, steps, restarts = match.groups()
+    kind, steps, restarts, loss = match.groups()
+    check(loss is None or kind == "pgd", "attacks", word, "such as pgd20_pma or pgd_pma20")
+    kind += loss or ""
     check(int(steps) >= 1 and int(restarts or 1) >= 1, "attacks", word, "at least one step and one start")
     return MAKERS[kind](threat, seed, int(steps), int(restarts or 1))

@@ -40,8 +40,8 @@ class AttackOutcome:
     """Of an ensemble: the attack that broke each example, "clean" where it was wrong before, "" where none did."""
 
     @classmethod
-    def of(cls, outcome: Outcome, name: str) -> AttackOutcome:
-        """Return an attack's outcome as a row of an evaluation, in which it has this name."""
+    def of(cls, outcome: Outcome, name: str, *, estimate: bool = False) -> AttackOutcome:
+        """Return an attack's outcome as a row of an evaluation, in which it has this name; an estimate is marked."""
         warnings = list(outcome.warnings())
         row = cls(name, outcome.flags, outcome.seconds, outcome.forwards, outcome.backwards)
         if outcome.single:
@@ -49,6 +49,8 @@ class AttackOutcome:
         else:
             row.details = {"waterfall": outcome.waterfall(), "warnings": warnings}
             row.broken_by = outcome.broken_by()
+        if estimate:
+            row.details["estimate"] = True
         return row
 
     @property

@@ -86,12 +86,12 @@ class _Work:
         odd = next((plan.suspicions(self.model, self.x, self.y) for plan in plans if plan.single), ())
         clean = self.clean()
         outcomes = []
-        for plan, name in zip(plans, _names(attacks), strict=True):
+        for attack, plan, name in zip(attacks, plans, _names(attacks), strict=True):
             outcome = run_plan(
                 plan, self.model, self.x, self.y, clean=clean, suspicions=odd if plan.single else None,
                 ledger=self.progress.attacks.get(name), on_batch=self._saver(name), team=self.team,
             )  # fmt: skip
-            outcomes.append(AttackOutcome.of(outcome, name))
+            outcomes.append(AttackOutcome.of(outcome, name, estimate=getattr(attack, "is_estimate", False)))
         curves = {name: flags for sweep in sweeps for name, flags in self.sweep(sweep, clean).items()}
         return Evaluation(clean, outcomes, curves)
 

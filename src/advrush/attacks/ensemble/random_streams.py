@@ -32,6 +32,10 @@ class Draws(Protocol):
         """Return other numbers for `rows` of the batch, for a second attempt at them."""
         ...
 
+    def of(self, rows: Tensor) -> Draws:
+        """Return the source of numbers for `rows` of the batch: those that they get where all draw."""
+        ...
+
 
 @dataclass(frozen=True)
 class Group:
@@ -66,6 +70,10 @@ class BatchDraws:
         """Return numbers by place in the batch: no published order says how a second attempt draws."""
         return ExampleDraws(0, rows.cpu())
 
+    def of(self, rows: Tensor) -> Draws:
+        """Return a source that draws for the whole batch and gives the numbers of `rows`."""
+        return _Part(self, rows.cpu())
+
 
 @dataclass
 class ExampleDraws:
@@ -92,11 +100,36 @@ class ExampleDraws:
         """Return numbers that depend on the round and the example alone, not on how many were drawn before."""
         return ExampleDraws(self.seed, self.indices[rows.cpu()], calls=(self.calls >> 32 << 32) + (1 << 31))
 
+    def of(self, rows: Tensor) -> Draws:
+        """Return a source that draws for the whole batch and gives the numbers of `rows`."""
+        return _Part(self, rows.cpu())
+
     def _uniform(self, indices: Tensor, count: int) -> Tensor:
         key = _mix(_mix(torch.tensor(self.seed)) + self.calls)
         self.calls += 1
         bits = _mix(_mix(key + indices)[:, None] + torch.arange(count))
         return ((bits >> 40) & 0xFFFFFF).float() / 2**24
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Numbers of some rows of a batch, whoever else is left in it."""
+
+    whole: Draws
+    rows: Tensor
+
+    def each(self, shape: tuple[int, ...], *, rows: Tensor | None = None, normal: bool = False) -> Tensor:
+        numbers = self.whole.each(shape, normal=normal)[self.rows]
+        return numbers if rows is None else numbers[rows]
+
+    def common(self, count: int) -> Tensor:
+        return self.whole.common(count)
+
+    def again(self, rows: Tensor) -> Draws:
+        return self.whole.again(self.rows[rows.cpu()])
+
+    def of(self, rows: Tensor) -> Draws:
+        return _Part(self.whole, self.rows[rows.cpu()])
 
 
 def _mix(z: Tensor) -> Tensor:
