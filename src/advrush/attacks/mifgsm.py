@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import gated
 from advrush.attacks.losses import ce
+from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.pgd import input_gradient
 from advrush.attacks.threat import Norm, per_example, threat_model
 from advrush.config import check
@@ -44,12 +45,15 @@ class MIFGSM(Runnable):
     @gated
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Return adversarial examples (N, C, H, W)."""
+        with evaluating(model), frozen(model):
+            return torch.cat([self._climb(model, x[rows], y[rows]) for rows in pieces(x)])
+
+    def _climb(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         threat = threat_model(self.norm, self.eps)
         x_adv, momentum = x.detach(), torch.zeros_like(x)
-        with evaluating(model), frozen(model):
-            for _ in range(self.steps):
-                gradient = input_gradient(model, x_adv, y, loss=ce)
-                scale = per_example(gradient.flatten(1).abs().mean(dim=1), x).clamp_min(1e-20)
-                momentum = self.decay * momentum + gradient / scale
-                x_adv = threat.project(x_adv + self.eps / self.steps * threat.direction(momentum), x)
+        for _ in range(self.steps):
+            gradient = input_gradient(model, x_adv, y, loss=ce)
+            scale = per_example(gradient.flatten(1).abs().mean(dim=1), x).clamp_min(1e-20)
+            momentum = self.decay * momentum + gradient / scale
+            x_adv = threat.project(x_adv + self.eps / self.steps * threat.direction(momentum), x)
         return x_adv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from advrush.attacks import Attack, Ledger
 from advrush.attacks.ensemble.engine import ALONE, run_plan
-from advrush.attacks.ensemble.single import plan_of, seeded_batches
+from advrush.attacks.ensemble.single import SUSPECTED, plan_of, seeded_batches
 from advrush.attacks.gate import check_images, check_labels, check_weights, opened, probe, seeded_globally
 from advrush.attacks.passes.fast_model import correct
+from advrush.attacks.passes.memory import limited, within_memory
 from advrush.config import check
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome, Evaluation
@@ -81,9 +83,20 @@ class _Work:
 
     def evaluation(self, attacks: Sequence[Attack], sweeps: Sequence[Sweep]) -> Evaluation:
         """Return the outcomes of all attacks and curves."""
+        with limited() as memory:
+            found = self._evaluation(attacks, sweeps)
+            if found.attacks and (said := memory.take()):  # by the curves, which have no warnings of their own
+                found.attacks[-1].details.setdefault("warnings", []).extend(said)
+        return found
+
+    def _evaluation(self, attacks: Sequence[Attack], sweeps: Sequence[Sweep]) -> Evaluation:
         plans = [plan_of(attack, self.batch_size) for attack in attacks]
         # attacks by themselves meet the model alike: it is looked at once for all of them
-        odd = next((plan.suspicions(self.model, self.x, self.y) for plan in plans if plan.single), ())
+        single = next((plan for plan in plans if plan.single), None)
+        odd: tuple[str, ...] = ()
+        if single is not None:
+            seen = min(SUSPECTED, len(self.x))
+            odd = within_memory(lambda: single.suspicions(self.model, self.x, self.y), seen)
         clean = self.clean()
         outcomes = []
         for attack, plan, name in zip(attacks, plans, _names(attacks), strict=True):
@@ -99,7 +112,7 @@ class _Work:
         """Return True (N,) where the model is right without an attack."""
         if self.progress.clean is None:
             rows = torch.arange(len(self.x)).split(self.batch_size)  # type: ignore[no-untyped-call]
-            parts = [correct(self.model, self.x[r], self.y[r]) for r in rows]
+            parts = [within_memory(partial(correct, self.model, self.x[r], self.y[r]), len(r)) for r in rows]
             self.progress = replace(self.progress, clean=torch.cat(parts).cpu())
         assert self.progress.clean is not None
         return self.team.largest(self.progress.clean.to(torch.int8)).bool()
@@ -111,7 +124,8 @@ class _Work:
         batches = seeded_batches(sweep.attack, clean.nonzero().flatten(), self.batch_size)
         for rows, seeded in islice(batches, self.team.rank, None, self.team.world):
             if any((each[rows] == UNKNOWN).any() for each in flags.values()):
-                found = sweep.flags(self.model, self.x[rows], self.y[rows], seeded.seed)
+                flags_of = partial(sweep.flags, self.model, self.x[rows], self.y[rows], seeded.seed)
+                found = within_memory(flags_of, len(rows))
                 for each, right in zip(flags.values(), found, strict=True):
                     each[rows] = right.to("cpu", torch.int8)
                 self.progress = self.progress.with_sweep(flags)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.rounds import Staged, undisturbed
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
+from advrush.attacks.passes.memory import within_memory
 from advrush.attacks.threat import threat_model
 from advrush.config import check
 from advrush.parallel import Parallel
@@ -139,9 +141,8 @@ def _group(
 
 
 def _correct(model: nn.Module, x: Tensor, y: Tensor, batch_size: int, device: torch.device) -> Tensor:
-    parts = (
-        [predict(exact_model(model), part.to(device)).argmax(dim=1).cpu() for part in torch.split(x, batch_size)]
-        if len(x)
-        else []
-    )
+    def told(part: Tensor) -> Tensor:
+        return predict(exact_model(model), part.to(device)).argmax(dim=1).cpu()
+
+    parts = [within_memory(partial(told, part), len(part)) for part in torch.split(x, batch_size)] if len(x) else []
     return torch.cat(parts) == y.cpu() if parts else torch.zeros(0, dtype=torch.bool)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from advrush.attacks.ensemble.record import FOREIGN, Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.passes.counting import counting
+from advrush.attacks.passes.memory import limited, within_memory
 from advrush.parallel import Parallel
 
 ALONE = Parallel(0, 1, torch.device("cpu"))
@@ -98,11 +99,14 @@ def run_plan(
         keep_examples: whether the outcome holds the adversarial examples (one process alone).
         team: the processes among which the examples are shared.
     """
-    odd = plan.suspicions(model, x, y) if suspicions is None else suspicions
-    ledger = execute(
-        plan, model, x, y, clean=clean, ledger=ledger, on_batch=on_batch, keep_examples=keep_examples, team=team
-    )
-    return Outcome(plan.name, plan.members, _joined(ledger, team), odd, single=plan.single)
+    with limited() as memory:
+        if suspicions is None:
+            suspicions = within_memory(lambda: plan.suspicions(model, x, y), min(plan.batch_size, len(x)))
+        ledger = execute(
+            plan, model, x, y, clean=clean, ledger=ledger, on_batch=on_batch, keep_examples=keep_examples, team=team
+        )
+        said = (*suspicions, *memory.take())
+    return Outcome(plan.name, plan.members, _joined(ledger, team), said, single=plan.single)
 
 
 def execute(
@@ -159,7 +163,10 @@ def _batch(
     started = time.monotonic()
     images, labels = (tensor[rows.to(tensor.device)].to(device) for tensor in (x, y))
     with counting(model) as passes:
-        points, broken = plan.attack(model, images, labels, member=member, number=number, rows=rows, ledger=ledger)
+        points, broken = within_memory(
+            lambda: plan.attack(model, images, labels, member=member, number=number, rows=rows, ledger=ledger),
+            len(rows),
+        )
     ledger.record(member, number, rows[broken.cpu()], points[broken])
     spent = [time.monotonic() - started, passes.forwards, passes.backwards]
     ledger.passes[member] += torch.tensor(spent, dtype=torch.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.gate import gated
 from advrush.attacks.passes.fast_model import correct, exact_model
+from advrush.attacks.passes.memory import within_memory
 from advrush.config import check
 from advrush.modes import evaluating, frozen
 from advrush.parallel import Parallel
@@ -96,7 +98,8 @@ class Batches:
         """Return where each example stands: every world-th batch of what is right is this process's."""
         if clean is None:
             places = torch.arange(len(x)).split(self.batch_size) if len(x) else ()  # type: ignore[no-untyped-call]
-            clean = torch.cat([torch.zeros(0, dtype=torch.bool), *(correct(model, x[r], y[r]).cpu() for r in places)])
+            parts = [within_memory(partial(correct, model, x[r], y[r]), len(r)).cpu() for r in places]
+            clean = torch.cat([torch.zeros(0, dtype=torch.bool), *parts])
         clean = clean.cpu()
         start = torch.where(clean, UNBROKEN, WRONG).to(torch.int16)
         rows = clean.nonzero().flatten()

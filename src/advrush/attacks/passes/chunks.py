@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from advrush.attacks.passes.memory import most_at_once
+
 PIECE = 32 * 3 * 32 * 32
 """Pixel values in a pass on one CPU thread, 32 images of CIFAR-10: so the activations stay in its caches, while small
 images are enough to outweigh the cost of calling. A GPU takes the whole batch."""
@@ -20,9 +22,14 @@ Value = Callable[[Tensor, slice], Tensor]
 
 
 def pieces(x: Tensor, times: int = 1) -> list[slice]:
-    """Return the rows that go through the model together: parts of like size, near `times` `PIECE` on a CPU."""
+    """Return the rows that go through the model together: parts of like size, near `times` `PIECE` on a CPU.
+
+    None has more examples than memory was seen to hold (`passes.memory`).
+    """
     fitting = times * PIECE * torch.get_num_threads() / max(x[:1].numel(), 1)
     count = max(1, min(len(x), round(len(x) / fitting))) if x.device.type == "cpu" else 1
+    most = most_at_once()
+    count = count if most is None else max(count, -(-len(x) // most))
     ends = [len(x) * number // count for number in range(count + 1)]
     return [slice(start, end) for start, end in pairwise(ends) if end > start]
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.passes.fold_batch_norm import folded
+from advrush.attacks.passes.memory import is_out_of_memory, most_at_once
 
 PROBES = 16
 """Examples on which a folded network is held against the plain one."""
@@ -76,8 +77,8 @@ def in_layout(
     """
     try:
         return function(*(each.to(memory_format=layout) for each in images))
-    except RuntimeError:
-        if layout is torch.preserve_format:
+    except RuntimeError as error:
+        if layout is torch.preserve_format or is_out_of_memory(error):
             raise
     otherwise()
     return function(*images)
@@ -102,6 +103,7 @@ def exact_model(model: nn.Module) -> nn.Module:
 
 def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Return True (N,) where the largest logit of the exact model is the label's."""
+    exact, most = exact_model(model), most_at_once()
     with torch.no_grad():
-        logits: Tensor = exact_model(model)(x)
-        return logits.argmax(dim=1) == y
+        parts = [x] if most is None or not len(x) else x.split(most)  # type: ignore[no-untyped-call]
+        return torch.cat([exact(part).argmax(dim=1) for part in parts]) == y
