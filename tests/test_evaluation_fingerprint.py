@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from advrush.analysis import analyze_curvature
 from advrush.analysis.config import CurvatureConfig
+from advrush.cli import main
 from advrush.data import DataConfig, Dataset
 from advrush.errors import ModelContractError, RunError
 from advrush.evaluation import EvaluateConfig, Target, TransferConfig, evaluate, transfer
@@ -130,3 +131,6 @@ def test_a_training_tells_its_classes(tmp_path: Path) -> None:
     run = train(config, data_dir=data, runs_dir=tmp_path / "runs", display=False, device="cpu")
     assert read_classes(run.path) == MINE.load(data).classes
     assert find_target(str(run.path)).classes == MINE.load(data).classes
+    copy = tmp_path / "copy.safetensors"
+    assert main(["export", str(run.path), "--out", str(copy)]) == 0
+    assert find_target(str(copy)).classes == MINE.load(data).classes

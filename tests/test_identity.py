@@ -128,7 +128,10 @@ def test_a_field_without_a_mark_is_part_of_the_digest() -> None:
     ("known", "now", "differs"),
     [
         ({"data": "a"}, {"data": "b"}, "another data: a then, b now"),
-        ({"data": "a"}, {"data": "a", "objective": "x"}, None),
+        ({"data": "a"}, {"data": "a", "objective": "x"}, "another objective: none of one's own then, x now"),
+        ({"data": "a", "objective": "x"}, {"data": "a"}, "another objective: x then, none of one's own now"),
+        ({"data": "a"}, {}, None),
+        ({}, {"data": "a"}, None),
         ({"outputs": [1.0, -2.0]}, {"outputs": [1.00001, -2.0]}, None),
         ({"outputs": [1.0, -2.0]}, {"outputs": [1.0, 2.0]}, "another outputs: 2 numbers then, 2 numbers now"),
         ({"outputs": [[1.0], [2.0]]}, {"outputs": [[1.00001], [2.0]]}, None),

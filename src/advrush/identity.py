@@ -21,10 +21,13 @@ def described(objective: object) -> str:
 
 
 def difference(known: Any, now: Mapping[str, Any]) -> str | None:
-    """Return in words what two identities differ in, None where they are alike in all that both of them tell."""
-    for key in sorted(set(known) & set(now) if isinstance(known, Mapping) else ()):
-        if not _alike(known[key], now[key]):
-            return f"another {key}: {_short(known[key])} then, {_short(now[key])} now"
+    """Return in words what two identities differ in, None where they are alike or one of them tells nothing at all."""
+    if not isinstance(known, Mapping) or not known or not now:
+        return None
+    for key in sorted({*known, *now}):
+        then, today = known.get(key), now.get(key)
+        if not _alike(then, today):
+            return f"another {key}: {_short(then)} then, {_short(today)} now"
     return None
 
 
@@ -41,4 +44,6 @@ def _alike(known: Any, now: Any) -> bool:
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "none of one's own"
     return f"{len(value)} numbers" if isinstance(value, list) else str(value)

@@ -17,7 +17,7 @@ from advrush.data import KNOWN
 from advrush.errors import ConfigError
 from advrush.models.weights.export import export
 from advrush.models.weights.import_darts import import_network, layout, space_of
-from advrush.models.weights.saved import Blueprint, load, read_blueprint
+from advrush.models.weights.saved import Blueprint, class_metadata, load, read_blueprint, read_classes
 from advrush.models.weights.state_dict import read_state
 from advrush.progress import plain_console
 
@@ -98,7 +98,7 @@ def export_network(arguments: list[str]) -> None:
     model, blueprint = load(run), read_blueprint(run)
     difference = export(
         model, options.out, image_size=blueprint.image_size, in_channels=blueprint.in_channels,
-        metadata=blueprint.to_metadata(),
+        metadata=blueprint.to_metadata() | class_metadata(read_classes(run)),
     )  # fmt: skip
     if options.json:
         print_json({"out": str(options.out), "largest_difference": difference})

@@ -10,11 +10,11 @@ from torch.nn.functional import cross_entropy
 
 from advrush.models.supernet import Supernet
 from advrush.modes import evaluating, frozen_except
-from advrush.searching.objectives import AlphaStep, Batch, curvature_gradients, validation_step
+from advrush.searching.objectives import AlphaStep, Batch, Objective, curvature_gradients, validation_step
 
 
 @dataclass(frozen=True)
-class AuthorsAdvRush:
+class AuthorsAdvRush(Objective):
     """AdvRush with two side effects of the published code, each behind its switch.
 
     `polluted_gradient`: finding z* runs a backward pass of the summed loss that accumulates into alpha's gradient,
@@ -43,10 +43,6 @@ class AuthorsAdvRush:
         if self.frozen_bn:
             supernet.eval()
         return AlphaStep(gradients, plain.loss, plain.accuracy, value)
-
-    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
-        """Return the clean training inputs."""
-        return batch.x
 
 
 def summed_gradients(supernet: Supernet, x: Tensor, y: Tensor) -> dict[str, Tensor]:

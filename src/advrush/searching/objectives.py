@@ -47,28 +47,24 @@ class AlphaStep:
 
 
 class Objective(Protocol):
-    """The architecture's side of the bilevel problem."""
+    """The architecture's side of the bilevel problem; an objective may derive from it for its default."""
 
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return the gradient of the objective with respect to alpha; the weights' gradients are not asked for."""
         ...
 
     def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
-        """Return the inputs that the weight step trains on."""
-        ...
+        """Return the inputs that the weight step trains on: the clean ones, unless an objective has others."""
+        return batch.x
 
 
 @dataclass(frozen=True)
-class Darts:
+class Darts(Objective):
     """First-order DARTS: alpha minimizes the validation loss at the weights as they are."""
 
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return grad_alpha L_val (train-mode BN)."""
         return validation_step(supernet, batch.x_val, batch.y_val)
-
-    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
-        """Return the clean training inputs."""
-        return batch.x
 
 
 LINEARIZED = "linearized"
@@ -77,7 +73,7 @@ DOUBLE_BACKWARD = "double backward"
 
 
 @dataclass(frozen=True)
-class AdvRush:
+class AdvRush(Objective):
     """AdvRush (Eq. 8-10): alpha minimizes `L_val + gamma * scale * L_lambda`."""
 
     gamma: float = 0.01
@@ -116,13 +112,9 @@ class AdvRush:
                 slopes[kind] += share * gradient
         return value, slopes
 
-    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
-        """Return the clean training inputs."""
-        return batch.x
-
 
 @dataclass(frozen=True)
-class Regularized:
+class Regularized(Objective):
     """A regularizer of one's own: alpha minimizes `L_val + strength * regularizer(supernet, x, y)`.
 
     `regularizer` gets the supernet and a normalized validation batch and returns a scalar that autograd can
@@ -143,10 +135,6 @@ class Regularized:
             kind: plain.gradients[kind] + self.strength * slope for kind, slope in zip(alphas, slopes, strict=True)
         }
         return AlphaStep(gradients, plain.loss, plain.accuracy, value.detach())
-
-    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
-        """Return the clean training inputs."""
-        return batch.x
 
 
 def validation_step(supernet: Supernet, x: Tensor, y: Tensor) -> AlphaStep:

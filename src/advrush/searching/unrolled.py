@@ -12,14 +12,14 @@ from torch.nn.functional import cross_entropy
 
 from advrush.models.supernet import Supernet
 from advrush.modes import frozen_except
-from advrush.searching.objectives import AlphaStep, Batch, accuracy, weight_gradients
+from advrush.searching.objectives import AlphaStep, Batch, Objective, accuracy, weight_gradients
 
 PUBLISHED_RADIUS = 0.01
 """Of the central difference in the published code of DARTS."""
 
 
 @dataclass(frozen=True)
-class UnrolledDarts:
+class UnrolledDarts(Objective):
     """Second-order DARTS (Liu et al., 2019, Eq. 6-8).
 
     `grad_alpha L_val(w', alpha) - lr * grad^2_{alpha,w} L_train(w, alpha) grad_w' L_val(w', alpha)` with
@@ -44,10 +44,6 @@ class UnrolledDarts:
             mixed = self._mixed_product(supernet, batch, start, v)
         gradients = [a - lr * m for a, m in zip(direct, mixed, strict=True)]
         return AlphaStep(dict(zip(kinds, gradients, strict=True)), loss, hits)
-
-    def weight_inputs(self, supernet: Supernet, batch: Batch) -> Tensor:
-        """Return the clean training inputs."""
-        return batch.x
 
     def _descend(self, supernet: Supernet, batch: Batch, weights: list[torch.nn.Parameter]) -> float:
         """Move the weights to w' and return the learning rate of that step."""

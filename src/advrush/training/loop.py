@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from advrush.identity import described
 from advrush.models.cell import plain_modules
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
-from advrush.models.weights.saved import BEST, CLASSES, DROP, WEIGHTS, Blueprint
+from advrush.models.weights.saved import BEST, DROP, WEIGHTS, Blueprint, class_metadata
 from advrush.progress import Display
 from advrush.reading.gate import reading
 from advrush.run import LAST, Run, memory_advice
@@ -128,7 +127,7 @@ class _Training:
         check(self.steps >= 1, "batch_size", config.batch_size, f"at most {len(self.train)}, the training images")
         self.mean = dataset.mean
         self.blueprint = blueprint_of(config, dataset)
-        self.metadata = self.blueprint.to_metadata() | {CLASSES: json.dumps(dataset.classes)}
+        self.metadata = self.blueprint.to_metadata() | class_metadata(dataset.classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = self.blueprint.build().to(team.device)

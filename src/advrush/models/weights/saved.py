@@ -128,6 +128,11 @@ def read_blueprint(path: Path | str) -> Blueprint:
         ) from None
 
 
+def class_metadata(names: Sequence[str] | None) -> dict[str, str]:
+    """Return the metadata entry that `read_classes` reads; none where the names are not known."""
+    return {} if names is None else {CLASSES: json.dumps(list(names))}
+
+
 def read_classes(path: Path | str) -> tuple[str, ...] | None:
     """Return the names of the classes that the network at `path` was trained on; None where the file tells none.
 
