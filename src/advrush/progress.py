@@ -79,6 +79,10 @@ class Display:
             yield item
             self._progress.advance(self._task)
 
+    def at(self, done: int, total: int) -> None:
+        """Move the bar to a place; the first call tells where a resumed stage begins, and counts for no rate."""
+        self._progress.update(self._task, total=total, completed=done)
+
     def line(self, text: str) -> None:
         """Print one line above the bar."""
         if self.show:

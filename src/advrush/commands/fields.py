@@ -108,6 +108,8 @@ def _nested(value: ast.expr | None) -> str | None:
 def _default(value: ast.expr | None) -> Any:
     if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "Path":
         return ast.literal_eval(value.args[0])
+    if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "field":
+        return next((_default(keyword.value) for keyword in value.keywords if keyword.arg == "default"), None)
     try:
         return None if value is None else ast.literal_eval(value)
     except ValueError:

@@ -52,15 +52,22 @@ class DataConfig:
             test = Split(torch.cat([s.images for s in both]), torch.cat([s.labels for s in both]))
             dataset = replace(dataset, test=test)
         train = _reduced(dataset.train, self.train_examples, "data.train_examples", dataset.num_classes)
-        test = _reduced(dataset.test, self.test_examples, "data.test_examples", dataset.num_classes)
-        dataset = replace(dataset, train=train, test=test)
+        index = _chosen(dataset.test, self.test_examples, "data.test_examples", dataset.num_classes)
+        test = dataset.test if index is None else dataset.test.subset(index)
+        dataset = replace(dataset, train=train, test=test, test_index=index)
         return dataset if self.image_size is None else _resized(dataset, self.image_size)
 
 
 def _reduced(split: Split, count: int | None, field: str, classes: int) -> Split:
     """Return `count` examples, the classes in equal shares, in their order."""
+    index = _chosen(split, count, field, classes)
+    return split if index is None else split.subset(index)
+
+
+def _chosen(split: Split, count: int | None, field: str, classes: int) -> Tensor | None:
+    """Return the places of `count` examples, the classes in equal shares, in order; None for all."""
     if count is None:
-        return split
+        return None
     check(count <= len(split), field, count, f"at most {len(split)}, the images there are")
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(split), generator=generator)
@@ -70,7 +77,7 @@ def _reduced(split: Split, count: int | None, field: str, classes: int) -> Split
         places = (labels == label).nonzero().flatten()
         rank[places] = torch.arange(len(places))
     by_rank = torch.argsort(rank, stable=True)
-    return split.subset(order[by_rank[:count]].sort().values)
+    return order[by_rank[:count]].sort().values
 
 
 def _resized(dataset: Dataset, side: int) -> Dataset:

@@ -40,6 +40,8 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     checksum: str
+    test_index: Tensor | None = None
+    """(N,) int64: which of all test images these are; None for all of them in order."""
 
     @property
     def image_size(self) -> int:

@@ -47,6 +47,8 @@ class EvaluateConfig:
     channels_last: bool = True
     """Pass the attacks' images in this layout, which convolutions like; not with order batch, whose outcomes are
     held to the published implementation's to the last bit."""
+    save_examples: bool = field(default=False, metadata={"since": 2})
+    """Keep the adversarial examples of every attack and what the network says of them, in adversarial.safetensors."""
     fold_norms: bool = True
     """Fold batch norms into the convolutions before them where attacks search; not with order batch either."""
 

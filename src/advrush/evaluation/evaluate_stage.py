@@ -20,8 +20,9 @@ from advrush.data import Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.fingerprint import examine
+from advrush.evaluation.lines import Pace, by_class, confusion, outcome_lines, sweep_line
 from advrush.evaluation.progress import Progress
-from advrush.evaluation.results import Evaluation
+from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.robust_accuracy import measure
 from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
 from advrush.evaluation.targets import Target, as_target
@@ -120,20 +121,28 @@ def _evaluate(
     state_name = "last.pt" if team.world == 1 else f"last-{team.rank}-of-{team.world}.pt"
     state = run.load_state(state_name)
     progress = Progress() if state is None else Progress.load(state.get("progress"), len(x), run.path / state_name)
-    batches = -(-len(x) // config.batch_size) * (len(attacks) + len(sweeps))
     with Display(f"evaluate {config.model}", show=display) as screen:
-        steps = iter(screen.steps(range(batches), total=batches))
+        screen.line(_threat_line(config, len(x)))
+        searched = searched_on(model, config)
+        names = [name for sweep in sweeps.values() for name in sweep.names]
+        pace = Pace(attacks, searched, x, batch_size=config.batch_size, sweeps=names)
+        screen.at(pace.done(progress), pace.total)
 
         def save(progress: Progress, name: str) -> None:
-            next(steps, None)
+            screen.at(pace.done(progress), pace.total)
             run.save_state({"epoch": 0, "progress": progress.state_dict()}, state_name)
 
-        searched = searched_on(model, config)
+        def tell(found: AttackOutcome) -> None:
+            for line in outcome_lines(found):
+                screen.line(line)
+
         outcome = measure(
             searched, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
-            on_batch=save, sweeps=tuple(sweeps.values()), team=team,
+            on_batch=save, sweeps=tuple(sweeps.values()), team=team, on_outcome=tell,
+            keep_examples=config.save_examples,
         )  # fmt: skip
-        for line in (*_lines(outcome, config), *(f"warning: {text}" for text in odd)):
+        curves = (sweep_line(name, flags) for name, flags in outcome.sweeps.items())
+        for line in (*curves, *(f"warning: {text}" for text in odd)):
             screen.line(line)
     if team.is_main:
         _write(searched, x, y, config, attacks, sweeps, dataset, outcome, run, warnings=odd)
@@ -156,6 +165,8 @@ def _write(
     flags = {"clean": outcome.clean, **{attack.name: attack.flags for attack in outcome.attacks}}
     flags |= {name: value for name, value in outcome.sweeps.items() if name not in flags}
     run.save_tensors("flags.safetensors", {name: value.to(torch.bool) for name, value in flags.items()})
+    index = torch.arange(len(x)) if dataset.test_index is None else dataset.test_index
+    run.save_tensors("images.safetensors", {"index": index, "label": y})
     if broken_by := {attack.name: attack.broken_by for attack in outcome.attacks if attack.broken_by is not None}:
         run.write_json("broken_by.json", broken_by)
     with evaluating(searched), frozen(searched):
@@ -166,28 +177,29 @@ def _write(
         for kind, sweep in sweeps.items()
     }
     result = _result(config, dataset, outcome, exact_model(searched))
+    names = [attack.name for attack in outcome.attacks]
+    result["by_class"] = {name: by_class(flags[name], y, dataset.num_classes) for name in ("clean", *names)}
+    if config.save_examples:
+        with evaluating(searched), frozen(searched):
+            kept = _adversarial(exact_model(searched), x, outcome)
+        run.save_tensors("adversarial.safetensors", kept | {"index": index, "label": y})
+        predicted = {name.removeprefix("pred/"): value for name, value in kept.items() if name.startswith("pred/")}
+        result["confusion"] = {name: confusion(y, value, dataset.num_classes) for name, value in predicted.items()}
     run.finish(result | ({"sweeps": curves} if curves else {}) | ({"warnings": list(warnings)} if warnings else {}))
 
 
-def _lines(outcome: Evaluation, config: EvaluateConfig) -> list[str]:
-    plain = outcome.to_dict()
-    threat = f"{config.norm}, eps {config.eps:.4g} ({config.eps * 255:.3g}/255)"
-    lines = [
-        f"{plain['examples']} images; attacks in {threat}",
-        f"clean       {plain['clean_acc']:.2%}  [{plain['clean_interval'][0]:.1%}, {plain['clean_interval'][1]:.1%}]",
-    ]
-    for row in plain["attacks"]:
-        low, high = row["interval"]
-        lines.append(
-            f"{row['name']:<11} {row['robust_acc']:.2%}  [{low:.1%}, {high:.1%}]  {row['seconds']:.1f} s"
-            f"  {row['forwards']} forward, {row['backwards']} backward"
-        )
-        for step in row.get("waterfall", ()):
-            lines.append(f"  after {step['name']:<9} {step['robust_acc']:.2%}")
-        lines += [f"  warning: {text}" for text in row.get("warnings", ())]
-    for name, flags in outcome.sweeps.items():
-        lines.append(f"{name:<11} {float(flags.double().mean()):.2%}  (sweep)")
-    return lines
+def _threat_line(config: EvaluateConfig, images: int) -> str:
+    return f"{images} images; attacks in {config.norm}, eps {config.eps:.4g} ({config.eps * 255:.3g}/255)"
+
+
+def _adversarial(model: nn.Module, x: Tensor, outcome: Evaluation) -> dict[str, Tensor]:
+    """Return what the network says of each example, clean and after each attack, and the adversarial examples."""
+    found = {"pred/clean": predict(model, x).argmax(1)}
+    for attack in outcome.attacks:
+        assert attack.x_adv is not None
+        found[f"x_adv/{attack.name}"] = attack.x_adv
+        found[f"pred/{attack.name}"] = predict(model, attack.x_adv.to(x)).argmax(1)
+    return found
 
 
 def _examples(

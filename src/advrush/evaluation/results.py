@@ -36,6 +36,8 @@ class AttackOutcome:
     """Examples passed backward."""
     details: dict[str, Any] = field(default_factory=dict)
     """Of an ensemble: its waterfall, and warnings that speak against the result."""
+    x_adv: Tensor | None = field(default=None, repr=False)
+    """(N, C, H, W): what broke each example, the example itself where nothing did; None unless asked for."""
     broken_by: list[str] | None = None
     """Of an ensemble: the attack that broke each example, "clean" where it was wrong before, "" where none did."""
 
@@ -43,7 +45,7 @@ class AttackOutcome:
     def of(cls, outcome: Outcome, name: str, *, estimate: bool = False) -> AttackOutcome:
         """Return an attack's outcome as a row of an evaluation, in which it has this name; an estimate is marked."""
         warnings = list(outcome.warnings())
-        row = cls(name, outcome.flags, outcome.seconds, outcome.forwards, outcome.backwards)
+        row = cls(name, outcome.flags, outcome.seconds, outcome.forwards, outcome.backwards, x_adv=outcome.x_adv)
         if outcome.single:
             row.details = {"warnings": warnings} if warnings else {}
         else:

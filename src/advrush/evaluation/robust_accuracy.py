@@ -25,6 +25,7 @@ from advrush.parallel import Parallel
 
 UNKNOWN = -1
 OnBatch = Callable[[Progress, str], None]
+OnOutcome = Callable[[AttackOutcome], None]
 
 
 def measure(
@@ -38,6 +39,8 @@ def measure(
     on_batch: OnBatch | None = None,
     sweeps: Sequence[Sweep] = (),
     team: Parallel = ALONE,
+    on_outcome: OnOutcome | None = None,
+    keep_examples: bool = False,
 ) -> Evaluation:
     """Attack a model; return each example's outcome under each attack.
 
@@ -53,20 +56,25 @@ def measure(
         sweeps: curves of PGD to measure besides.
         team: the processes among which the examples are shared out; each has all of x and y, its own progress, and
             returns the outcome of all.
+        on_outcome: called with each outcome as it is there: "clean" first, then the attacks.
+        keep_examples: whether outcomes hold the adversarial examples; one process alone (ConfigError for several).
 
     Raises DataError for images or labels, ModelContractError for a model that no attack can be trusted on (see
     `attacks.gate`).
     """
     check_images(x)
     y = check_labels(y, len(x))
+    check(not keep_examples or team.world == 1, "keep_examples", keep_examples, "one process, not several")
     check(len(x) > 0, "images", len(x), "at least one")
     check_weights(model)
     with torch.inference_mode(False), opened(), evaluating(model), frozen(model), seeded_globally(x.device, 0):
         x, y = (part.clone() if part.is_inference() else part for part in (x, y))
         gradients = any(getattr(attack, "uses_gradients", True) for attack in attacks)
         probe(model, x, y, gradients=gradients and bool(attacks))
-        work = _Work(model, x, y, batch_size, progress or Progress(), on_batch or (lambda *_: None), team)
-        return work.evaluation(attacks, sweeps)
+        work = _Work(
+            model, x, y, batch_size, progress or Progress(), on_batch or (lambda *_: None), team, keep_examples
+        )
+        return work.evaluation(attacks, sweeps, on_outcome or (lambda _: None))
 
 
 @dataclass
@@ -80,16 +88,17 @@ class _Work:
     progress: Progress
     on_batch: OnBatch
     team: Parallel
+    keep_examples: bool = False
 
-    def evaluation(self, attacks: Sequence[Attack], sweeps: Sequence[Sweep]) -> Evaluation:
+    def evaluation(self, attacks: Sequence[Attack], sweeps: Sequence[Sweep], on_outcome: OnOutcome) -> Evaluation:
         """Return the outcomes of all attacks and curves."""
         with limited() as memory:
-            found = self._evaluation(attacks, sweeps)
+            found = self._evaluation(attacks, sweeps, on_outcome)
             if found.attacks and (said := memory.take()):  # by the curves, which have no warnings of their own
                 found.attacks[-1].details.setdefault("warnings", []).extend(said)
         return found
 
-    def _evaluation(self, attacks: Sequence[Attack], sweeps: Sequence[Sweep]) -> Evaluation:
+    def _evaluation(self, attacks: Sequence[Attack], sweeps: Sequence[Sweep], on_outcome: OnOutcome) -> Evaluation:
         plans = [plan_of(attack, self.batch_size) for attack in attacks]
         # attacks by themselves meet the model alike: it is looked at once for all of them
         single = next((plan for plan in plans if plan.single), None)
@@ -98,13 +107,16 @@ class _Work:
             seen = min(SUSPECTED, len(self.x))
             odd = within_memory(lambda: single.suspicions(self.model, self.x, self.y), seen)
         clean = self.clean()
+        on_outcome(AttackOutcome("clean", clean))
         outcomes = []
-        for attack, plan, name in zip(attacks, plans, _names(attacks), strict=True):
+        for attack, plan, name in zip(attacks, plans, attack_names(attacks), strict=True):
             outcome = run_plan(
                 plan, self.model, self.x, self.y, clean=clean, suspicions=odd if plan.single else None,
                 ledger=self.progress.attacks.get(name), on_batch=self._saver(name), team=self.team,
+                keep_examples=self.keep_examples,
             )  # fmt: skip
             outcomes.append(AttackOutcome.of(outcome, name, estimate=getattr(attack, "is_estimate", False)))
+            on_outcome(outcomes[-1])
         curves = {name: flags for sweep in sweeps for name, flags in self.sweep(sweep, clean).items()}
         return Evaluation(clean, outcomes, curves)
 
@@ -140,7 +152,7 @@ class _Work:
         return save
 
 
-def _names(attacks: Sequence[Attack]) -> list[str]:
+def attack_names(attacks: Sequence[Attack]) -> list[str]:
     """Return a name for each attack: its own, and where that is taken with norm and radius, then with a number."""
     names: list[str] = []
     for attack in attacks:
