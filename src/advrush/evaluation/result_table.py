@@ -49,6 +49,8 @@ class ResultTable:
         notes = []
         for attack in result["attacks"]:
             rows.append(_row(attack["name"], attack["robust_acc"], attack["interval"], common, attack))
+            if attack.get("estimate"):
+                notes.append(f"{attack['name']}: an estimate of AutoAttack's accuracy, not its result")
             notes += [f"{attack['name']}: {text}" for text in attack.get("warnings", ())]
         if len(result["attacks"]) > 1:
             worst = result["worst_case"]
