@@ -36,6 +36,13 @@ def count(model: nn.Module, *, image_size: int = 32, in_channels: int = 3) -> Co
         return Counts(parameters(model), _macs(model, x), _activation_bytes(model, x))
 
 
+def macs(model: nn.Module, *, image_size: int = 32, in_channels: int = 3) -> int:
+    """Return the multiply-accumulates of one image's forward pass; a network on the `meta` device computes nothing."""
+    like = next(model.parameters())
+    with plain_modules():
+        return _macs(model, torch.zeros((1, in_channels, image_size, image_size), dtype=like.dtype, device=like.device))
+
+
 def parameters(model: nn.Module) -> int:
     """Return the number of parameters; buffers such as batch-norm statistics are not counted."""
     return sum(parameter.numel() for parameter in model.parameters())

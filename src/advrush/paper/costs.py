@@ -10,7 +10,7 @@ import torch
 
 from advrush.data.known import KNOWN
 from advrush.models.build import build
-from advrush.models.count import count
+from advrush.models.count import macs
 from advrush.paper.execute import Store
 from advrush.paper.fit import fitted_channels
 from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob
@@ -106,9 +106,10 @@ def _network(job: TrainJob, side: int, in_channels: int) -> tuple[float, float]:
 @cache
 def _size(arch: str, channels: int | None, layers: int | None, side: int, in_channels: int) -> tuple[float, float]:
     """Return a network's multiply-accumulates for an image, and the operations of a forward pass."""
-    network = build(arch, channels=channels, layers=layers, image_size=side, in_channels=in_channels)
+    with torch.device("meta"):
+        network = build(arch, channels=channels, layers=layers, image_size=side, in_channels=in_channels)
     operations = sum(1 for module in network.modules() if not list(module.children()))
-    return count(network, image_size=side, in_channels=in_channels).macs, operations
+    return macs(network, image_size=side, in_channels=in_channels), operations
 
 
 def factors(jobs: Iterable[Job], store: Store) -> Mapping[str, float]:
