@@ -31,14 +31,20 @@ class Boastful(Quick):
         return -super().forward(x)
 
 
-def test_what_only_the_quick_network_gets_wrong_does_not_count() -> None:
+@pytest.mark.parametrize("name", ["fab_t", "apgd_ce"])
+def test_what_only_the_quick_network_gets_wrong_does_not_count(name: str) -> None:
     model, x, y = problem()
-    honest = AutoAttack(eps=0.05, version="custom", attacks=("apgd_ce",), order="example").run(model, x, y)
-    fooled = AutoAttack(eps=0.05, version="custom", attacks=("apgd_ce",), order="example").run(Boastful(model), x, y)
+    attack = AutoAttack(eps=0.05, version="custom", attacks=(name,), order="example")
+    honest, fooled = (attack.run(net, x, y, keep_examples=True) for net in (model, Boastful(model)))
     assert torch.equal(fooled.clean, honest.clean)
     assert 0 < int(honest.flags.sum()) < int(honest.clean.sum())
-    # Each claim failed, so each example was attacked a second time, on the plain network.
-    assert abs(int(fooled.flags.sum()) - int(honest.flags.sum())) <= 2
+    # Each claim failed, so each example was attacked a second time, on the plain network. FAB's first round draws
+    # nothing, so that it finds the same; APGD starts elsewhere, and what it finds must be wrong on the plain network.
+    if name == "fab_t":
+        assert torch.equal(fooled.flags, honest.flags)
+    broken = fooled.clean & ~fooled.flags
+    assert broken.sum() > 0.8 * (honest.clean & ~honest.flags).sum()
+    assert (model(fooled.ledger.x_adv[broken]).argmax(dim=1) != y[broken]).all()
 
 
 @pytest.mark.parametrize("attack", [APGD(0.1, steps=10), Square(0.1, queries=60)], ids=lambda a: a.name)

@@ -19,7 +19,6 @@ from advrush.data import DataConfig, Dataset
 from advrush.errors import ModelContractError, RunError
 from advrush.evaluation import EvaluateConfig, Target, TransferConfig, evaluate, transfer
 from advrush.evaluation.fingerprint import examine
-from advrush.evaluation.result_table import ResultTable
 from advrush.evaluation.targets import find_target
 from advrush.models.weights.saved import read_classes
 from advrush.run import Run
@@ -122,7 +121,6 @@ def test_the_result_holds_the_warning(tmp_path: Path, capsys: pytest.CaptureFixt
     run = evaluate(Net(classes=5), config, **where)
     assert run.result()["warnings"] == ["Net tells 5 classes; the data has 3"]
     assert "warning: Net tells 5 classes" in capsys.readouterr().out
-    assert ResultTable.of(run.result()).notes == ("Net tells 5 classes; the data has 3",)
 
 
 def test_a_training_tells_its_classes(tmp_path: Path) -> None:

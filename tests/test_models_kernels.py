@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from torch.nn.functional import conv2d, cross_entropy
 from advrush.curvature import input_curvature
 from advrush.kernels.avg_pool import averaged
 from advrush.kernels.depthwise_conv import depthwise_conv2d
-from advrush.models.fused.cell import mixed_cell, terms_of
+from advrush.models.fused.cell import mixed_cell, run_chain, terms_of
 from advrush.models.fused.conv_chain import read_chain
+from advrush.models.fused.source import Source
 from advrush.models.linearized.curvature import curvature_gradients, is_supported
 from advrush.models.supernet import Cell, Supernet
 from advrush.space import DARTS
@@ -100,20 +102,32 @@ def test_average_pool_of_another_kind_is_left_to_the_library() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "stages"),
+    "module",
     [
-        (SepConv(4, 3, 1), 2),
-        (DilConv(4, 5, 2), 1),
-        (FactorizedReduce(4, 4), 1),
-        (nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.BatchNorm2d(4)), 1),
-        (nn.Identity(), 0),
-        (nn.MaxPool2d(3, 1, 1), 0),
+        SepConv(4, 3, 1),
+        SepConv(4, 5, 2),
+        DilConv(4, 5, 2),
+        FactorizedReduce(4, 4),
+        nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
+        nn.Identity(),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        nn.AvgPool2d(3, 1, 1, count_include_pad=False),
     ],
 )
-def test_chains_are_read(module: nn.Module, stages: int) -> None:
+def test_a_chain_computes_what_its_module_does(module: nn.Module) -> None:
+    torch.manual_seed(0)
+    module, x = module.double(), random_tensor(3, 4, 7, 7)
     chain = read_chain(module)
     assert chain is not None
-    assert len(chain.stages) == stages
+    weight = torch.tensor(0.3, dtype=torch.float64)
+    for training in (True, False):  # the first call gives the norms statistics of their own
+        module.train(training)
+        twin = copy.deepcopy(module)
+        torch.testing.assert_close(run_chain(chain, Source(x)), twin(x), rtol=1e-10, atol=1e-12)
+        if chain.stages:  # without one there is nothing that takes the weight along
+            torch.testing.assert_close(run_chain(chain, Source(x), weight), 0.3 * twin(x), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +170,22 @@ def test_fast_cells_take_primitives_that_are_no_chains() -> None:
     states, weights = (supernet.stem(x),) * 2, supernet.edge_weights()[cell.kind]
     twin = copy.deepcopy(cell)
     torch.testing.assert_close(fused_cell(cell, states, weights), plain_cell(twin, states, weights))
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_fast_cells_take_pools_with_and_without_a_norm(norm: bool) -> None:
+    supernet, x, _ = lively_supernet(3, 8)
+    space = replace(DARTS, pool_norm=norm)
+    cell = Supernet(space, channels=2, layers=1, num_classes=3).double().cells[0]
+    bare = [m for edge in cell.edges for m in edge.operations if isinstance(m, nn.MaxPool2d | nn.AvgPool2d)]
+    assert len(bare) == (0 if norm else 2 * len(space.topology.edges))
+    states = (supernet.stem(x).detach().requires_grad_(),) * 2
+    weights = supernet.edge_weights()[cell.kind].detach().requires_grad_()
+    results = []
+    for net, run in ((cell, fused_cell), (copy.deepcopy(cell), plain_cell)):
+        y = run(net, states, weights)
+        results.append([y, *torch.autograd.grad(y.square().sum(), [states[0], weights])])
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize(("layers", "side"), [(3, 8), (5, 9)])

@@ -1,5 +1,6 @@
 """The training loop: losses fall, determinism, kill and resume, averages, early stopping, processes, errors."""
 
+import _thread
 import functools
 import json
 import os
@@ -7,7 +8,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +76,27 @@ def in_float64() -> None:
     batches, measure = loop.epoch_batches, loop.measure
     loop.epoch_batches = lambda *a, **k: ((x.double(), y) for x, y in batches(*a, **k))  # type: ignore[assignment]
     loop.measure = lambda model, x, y, **k: measure(model, x.double(), y, **k)
+
+
+@contextmanager
+def interrupted_after_an_epoch(folder: Path) -> Iterator[None]:
+    """Press Ctrl-C, as it were, once a run under `folder` has kept its first state; expects it to be felt."""
+    over = threading.Event()
+
+    def press() -> None:
+        while not over.wait(0.002):
+            if list(folder.glob("*/*/last.pt")):
+                _thread.interrupt_main()
+                return
+
+    watcher = threading.Thread(target=press)
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def quiet(config: TrainConfig, where: Path) -> Run:
@@ -197,9 +222,7 @@ def test_half_precision_computes_nearly_the_same(undisturbed: Run, precision: An
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_trains_and_resumes(precision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from advrush.training import loop
-
+def test_half_precision_trains_and_resumes(precision: Any, tmp_path: Path) -> None:
     # ten epochs: after three, which seeds have learned anything depends on the processor in any precision
     attack = AttackConfig(eps=0.02, steps=2, val_steps=2)
     config = replace(TINY, precision=precision, channels=4, epochs=10, attack=attack)
@@ -207,13 +230,10 @@ def test_half_precision_trains_and_resumes(precision: Any, tmp_path: Path, monke
     rows = whole.metrics()
     assert rows[-1]["loss_train"] < 0.9 * rows[0]["loss_train"]
 
-    def interrupt(*_: Any) -> str:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "describe", interrupt)  # called when the first epoch is on disk
-        with pytest.raises(KeyboardInterrupt):
-            quiet(config, tmp_path / "cut")
+    with interrupted_after_an_epoch(tmp_path / "cut"):
+        quiet(config, tmp_path / "cut")
+    (cut,) = (tmp_path / "cut" / "train").iterdir()
+    assert 0 < len(Run.at(cut).metrics()) < config.epochs
     resumed = quiet(config, tmp_path / "cut")
     assert timeless(resumed) == timeless(whole)
     assert same_weights(resumed, whole)

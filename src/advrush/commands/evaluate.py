@@ -10,11 +10,12 @@ from advrush.commands.addresses import run_of
 from advrush.commands.opening import data_line, device_line, open_with, run_line
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
 from advrush.commands.output import check_table, print_json, printed_config, runs_as_json, write_tables
-from advrush.commands.own_data import data_of, settle_for
+from advrush.commands.own_data import settle_for
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig, ResultTable, as_target
 from advrush.evaluation import evaluate as evaluate_stage
+from advrush.evaluation.trained_data import data_of
 from advrush.progress import plain_console
 from advrush.run import Run
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from advrush import config as configs
 from advrush.commands.options import Launch
 from advrush.data import KNOWN, DataConfig, load_dataset, readers
 from advrush.data.load import HUB
 from advrush.data.raw import Source
-from advrush.errors import AdvrushError, ConfigError, DataError
+from advrush.errors import ConfigError, DataError
 from advrush.evaluation import find_target
-from advrush.reading.text import as_object, read_json, read_toml
+from advrush.evaluation.trained_data import data_of, place_of
 
 C = TypeVar("C", bound=Any)
 L = TypeVar("L", bound=Launch)
@@ -92,26 +91,6 @@ def typed_options(options: Sequence[str]) -> set[str]:
     return {word.partition("=")[0].replace("_", "-") for word in options if word.startswith("--")}
 
 
-def data_of(target: Path | str | None) -> DataConfig | None:
-    """Return the data of a search or training run, or of the run that a weights file lies in; None where it is none."""
-    run = _run_of(target)
-    if run is None:
-        return None
-    path = run / "config.toml"
-    return configs.from_dict(DataConfig, as_object(read_toml(path).get("data", {}), path), where=str(path))
-
-
-def place_of(target: Path | str | None) -> Path | None:
-    """Return where the data of a run lay when it was made, as it was given; None where that is not known."""
-    run = _run_of(target)
-    try:
-        told = read_json(run / "environment.json") if run is not None else {}
-    except AdvrushError:
-        return None
-    place = told.get("data_dir") if isinstance(told, dict) else None
-    return Path(place) if isinstance(place, str) else None
-
-
 def name_of(folder: Path) -> str:
     """Return a folder's name as that of a data set: `my images` as `my_images`, `CIFAR-10` as `cifar10`."""
     stem = folder.expanduser().resolve()
@@ -121,13 +100,6 @@ def name_of(folder: Path) -> str:
         if plain == known.replace("_", ""):
             return known
     return re.sub(r"[^\w.-]+", "_", text).strip("_.-") or "images"
-
-
-def _run_of(target: Path | str | None) -> Path | None:
-    if target is None:
-        return None
-    run = Path(target).parent if str(target).endswith(".safetensors") else Path(target)
-    return run if (run / "config.toml").is_file() else None
 
 
 def _name_for(place: Path, wanted: Sequence[str], data: DataConfig) -> str:

@@ -13,9 +13,10 @@ from advrush.commands.addresses import run_of
 from advrush.commands.opening import cost_line, data_line, device_line, open_with, run_line
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
 from advrush.commands.output import next_line, print_json, printed_config, runs_as_json
-from advrush.commands.own_data import data_of, settle, typed_options
+from advrush.commands.own_data import settle, typed_options
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig
+from advrush.evaluation.trained_data import data_of
 from advrush.models.build import canonical, display_name, is_known
 from advrush.models.count import parameters
 from advrush.progress import plain_console
@@ -23,7 +24,7 @@ from advrush.searching import derive
 from advrush.space.files import path_of, read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
-from advrush.training.blueprint import blueprint_of
+from advrush.training.loop import blueprint_of
 
 FIXED_DEPTH = ("resnet18", "densenet121")
 """Networks without cells, whose depth is theirs."""

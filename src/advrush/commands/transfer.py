@@ -11,10 +11,11 @@ from advrush.commands.addresses import run_of
 from advrush.commands.evaluate import on_other_data
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
-from advrush.commands.own_data import data_of, settle_for
+from advrush.commands.own_data import settle_for
 from advrush.errors import ConfigError
 from advrush.evaluation import TransferConfig
 from advrush.evaluation import transfer as transfer_stage
+from advrush.evaluation.trained_data import data_of
 from advrush.progress import plain_console
 
 

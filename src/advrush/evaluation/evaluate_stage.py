@@ -16,7 +16,7 @@ from advrush import parallel
 from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, threat_model
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
-from advrush.data import Dataset
+from advrush.data import DataConfig, Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.fingerprint import examine
@@ -51,7 +51,8 @@ def evaluate(
 
     Args:
         target: a training run, a weights file, `python:MODULE:FACTORY`, or an nn.Module that takes [0, 1] pixels.
-        config: what to do; the data of a training run are taken from it where `config` is None.
+        config: what to do. Where it is None a run is attacked with the default attacks on the test images of its own
+            data, which are looked for where they lay when it was trained.
         data_dir: where the data set lies.
         runs_dir: where run directories go.
         device: auto, cpu, cuda or cuda:N.
@@ -59,7 +60,9 @@ def evaluate(
     """
     team = parallel.setup(device)
     found = as_target(target)
-    config = replace(config or EvaluateConfig(), model=found.label, weights=found.digest)
+    if config is None:
+        config, data_dir = EvaluateConfig(data=found.data or DataConfig()), data_dir or found.place
+    config = replace(config, model=found.label, weights=found.digest)
     attacks = attacks_of(config)
     dataset = config.data.load(data_dir)
     identity, odd = examine([found], dataset)

@@ -46,7 +46,7 @@ class ResultTable:
         about = {"model": result.get("model"), "data": result.get("dataset"), "images": result["examples"]}
         common = {**about, "norm": threat.get("norm"), "eps": threat.get("eps")}
         rows = [_row("clean", result["clean_acc"], result["clean_interval"], {**common, "norm": None, "eps": None})]
-        notes = [str(text) for text in result.get("warnings", ())]
+        notes = []
         for attack in result["attacks"]:
             rows.append(_row(attack["name"], attack["robust_acc"], attack["interval"], common, attack))
             if attack.get("estimate"):

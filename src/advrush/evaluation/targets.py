@@ -14,6 +14,7 @@ from advrush.data import DataConfig
 from advrush.errors import RunError
 from advrush.evaluation.normalization import Normalization, normalization
 from advrush.evaluation.sources import find_source
+from advrush.evaluation.trained_data import data_of, place_of
 from advrush.models.entry import Entry
 from advrush.models.normalize import Normalized
 from advrush.models.weights.import_onnx import import_onnx
@@ -31,6 +32,8 @@ class Target:
     data: DataConfig | None = None
     classes: tuple[str, ...] | None = None
     """Names of the classes that it was trained on, where it tells them."""
+    place: Path | None = None
+    """Where its data lay, where it tells that."""
 
 
 def find_target(text: str) -> Target:
@@ -41,7 +44,9 @@ def find_target(text: str) -> Target:
     found = find_source(text)
     model, label = found if found is not None else _from_files(Path(text))
     saved = found is None and not text.endswith(".onnx")
-    return Target(model.eval(), label, weights_digest(model), classes=read_classes(Path(text)) if saved else None)
+    if not saved:
+        return Target(model.eval(), label, weights_digest(model))
+    return Target(model.eval(), label, weights_digest(model), data_of(text), read_classes(Path(text)), place_of(text))
 
 
 def as_target(

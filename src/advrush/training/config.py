@@ -126,7 +126,8 @@ class TrainConfig:
     drop_path: float = 0.0
     """Probability of drop path at the end; it rises linearly from 0."""
     validation_examples: int | None = None
-    """Training images held out to choose the best checkpoint; unless given, a tenth of them, at most 1,000."""
+    """Images that choose the best checkpoint: of the data set's validation split if it has one, else held out of the
+    training images; unless given, all of that split or a tenth of the training images, at most 1,000."""
     eval_every: int = 1
     """Check the held-out images every n epochs, and after the last."""
     patience: int | None = None
