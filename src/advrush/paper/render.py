@@ -95,7 +95,7 @@ def to_html(table: Table) -> Markup:
             texts = (Markup(tags[mark]).format(text) for text, mark in zip(line.texts, line.marks, strict=True))
             hours = _hours(block, line)
             cells = Markup("").join(Markup("<td>{}</td>").format(text) for text in (*texts, hours))
-            bodies.append(Markup("<tr>{}<td>{}</td>{}</tr>").format(first, line.who, cells))
+            bodies.append(Markup('<tr>{}<th scope="row">{}</th>{}</tr>').format(first, line.who, cells))
     frame = (
         '<div class="scroll" tabindex="0" role="region"><table>'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
