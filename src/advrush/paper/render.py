@@ -134,7 +134,7 @@ def _hours(block: Block, line: Line) -> str:
 
 
 def _head(column: Column) -> str:
-    training = {"standard": " (std)", "adversarial": ""}.get(column.recipe or "", "")
+    training = " (std)" if column.recipe == "standard" and column.group != "HRS" else ""
     short = {"width": "width ", "depth": "depth ", "HRS": "HRS "}.get(column.group, "")
     return f"{short}{column.label}{training}"
 
