@@ -11,7 +11,9 @@ from advrush.errors import ModelContractError
 
 
 def exact_spectrum(model: nn.Module, x: Tensor, y: Tensor) -> Part:
-    """Return the spectrum for images x (N, C, H, W) and labels y; model and x in float64, eval mode, frozen.
+    """Return the spectrum for images x (N, C, H, W) and labels y; the model is frozen and in eval mode.
+
+    Model and x are in float64, or in float32 where six digits are enough.
 
     With p = softmax(f(x)) and J = df/dx, `H = J^T (diag p - p p^T) J = B^T B`, where row k of B is
     `sqrt(p_k) (e_k - p)^T J`: one vector-Jacobian product. The eigenvalues of H that are not zero are those of the
@@ -28,7 +30,7 @@ def exact_spectrum(model: nn.Module, x: Tensor, y: Tensor) -> Part:
             torch.autograd.grad(logits, x, cotangent, retain_graph=True)[0].flatten(1)
             for cotangent in (*_cotangents(p), gradient_cotangent(p, y))
         ]
-    b, g = torch.stack(rows[:-1], dim=1), rows[-1]
+    b, g = torch.stack(rows[:-1], dim=1).double(), rows[-1].double()  # float32 would underflow in the squares
     gram = b @ b.transpose(1, 2)
     values, vectors = torch.linalg.eigh(gram)
     values = values.clamp_min(0.0).flip(1)

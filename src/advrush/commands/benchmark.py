@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advrush import parallel, report
+from advrush.commands.addresses import run_of
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
 from advrush.config import check
@@ -13,7 +14,7 @@ from advrush.errors import ConfigError
 from advrush.progress import plain_console
 from advrush.run import Run
 from advrush.searching import SearchConfig
-from advrush.tabular import BenchmarkConfig, Table, contenders, read_table
+from advrush.tabular import BenchmarkConfig, PredictorsConfig, Table, contenders, judge_predictors, read_table
 from advrush.tabular import benchmark as benchmark_stage
 
 USAGE = "advrush benchmark TABLE --measure COLUMN"
@@ -27,13 +28,29 @@ class BenchmarkLaunch(Launch):
     """The recipe or TOML file of the searches, which `--search.FIELD VALUE` changes."""
 
 
+@dataclass(frozen=True)
+class PredictorsLaunch(Launch):
+    """Where and how predictors are measured."""
+
+    jobs: int = 1
+    """Processes that share the rows."""
+    inherit: Path | None = None
+    """A finished search whose supernet the rows inherit their weights from (state inherited)."""
+
+
 def benchmark(arguments: list[str]) -> None:
-    """Judge searches by a table; print what they find and where the report is."""
-    words, rest = take_positionals(arguments, "benchmark")
+    """Judge searches or predictors by a table; print what they are worth and where the report is."""
+    named = arguments[:1] == ["predictors"]
+    arguments = arguments[1:] if named else arguments
+    predictors = named or any(word.partition("=")[0] == "--predictors" for word in arguments)
+    words, rest = take_positionals(arguments, "benchmark predictors" if predictors else "benchmark")
     if len(words) != 1:
         got = " ".join(words) or "nothing"
         raise ConfigError(f"benchmark: got {got}; expected one table (a CSV file), as in `{USAGE}`")
     table = read_table(Path(words[0]))
+    if predictors:
+        _predictors(table, rest)
+        return
     rest, recipe = _take(rest, "--recipe")
     default = BenchmarkConfig(name=table.name, search=read_recipe("search", SearchConfig, recipe or "small"))
     about = "Judge searches by a table in which the accuracy of architectures is written."
@@ -48,6 +65,22 @@ def benchmark(arguments: list[str]) -> None:
     )  # fmt: skip
     if parallel.is_main():
         finish(run, launch)
+
+
+def _predictors(table: Table, options: list[str]) -> None:
+    default = PredictorsConfig(name=table.name)
+    about = "Judge scores of networks by a table in which their accuracy is written."
+    config, launch = parse(f"{USAGE} --predictors all", default, PredictorsLaunch(), options, about)
+    config = replace(config, predictors=_words(config.predictors))
+    check(bool(config.measure), "measure", config.measure, f"a column of the table: {', '.join(table.measures)}")
+    table.check_measure(config.measure)
+    if printed_config(config, launch):
+        return
+    run = judge_predictors(
+        table, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, jobs=launch.jobs, display=launch.shows,
+        inherit=None if launch.inherit is None else Run.at(Path(run_of(str(launch.inherit)))),
+    )  # fmt: skip
+    finish(run, launch)
 
 
 def _check(config: BenchmarkConfig, table: Table) -> None:

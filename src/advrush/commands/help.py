@@ -97,9 +97,17 @@ HELP: Mapping[str, Help] = {
     "benchmark": Help(
         "advrush benchmark TABLE --measure COLUMN [options]",
         "Judge searches by a table (CSV) in which the accuracy of architectures is written: what they find, what "
-        "chance and the largest network find, ranks and regret.",
+        "chance and the largest network find, ranks and regret. With `--predictors all` in place of `--searches`: "
+        "whether scores of networks foretell what the table says (`advrush benchmark predictors --help`).",
         ("tabular.config.BenchmarkConfig", "commands.benchmark.BenchmarkLaunch"),
         ("advrush benchmark nb201.csv --measure 'cifar10#pgd' --searches advrush:gamma=0.1,darts,best-of-20",),
+    ),
+    "benchmark predictors": Help(
+        "advrush benchmark predictors TABLE --measure COLUMN [options]",
+        "Judge scores of networks by a table: whether L_lambda, exact curvature or training-free scores rank as it "
+        "does, beyond what counting parameters and convolutions tells.",
+        ("tabular.predictors_config.PredictorsConfig", "commands.benchmark.PredictorsLaunch"),
+        ("advrush benchmark predictors open.csv --measure robust_acc --network.channels 16 --network.layers 8",),
     ),
     "import": Help(
         "advrush import FILE --arch NAME [options]",

@@ -9,7 +9,7 @@ from advrush.searching.config import (
     WeightOptimizer,
 )
 from advrush.searching.loop import derive, search
-from advrush.searching.objectives import AdvRush, AlphaStep, Batch, Darts, Objective, Regularized
+from advrush.searching.objectives import AdvRush, AlphaStep, Batch, Darts, ExactCurvature, Objective, Regularized
 
 __all__ = [
     "AdvRush",
@@ -20,6 +20,7 @@ __all__ = [
     "CurvatureConfig",
     "Darts",
     "Deviations",
+    "ExactCurvature",
     "Objective",
     "Regularized",
     "SearchConfig",

@@ -12,10 +12,10 @@ from advrush.space import space_named
 
 @dataclass(frozen=True)
 class CurvatureConfig:
-    """The regularizer of the objective `advrush` (Eq. 8-10)."""
+    """The regularizer of the objectives `advrush` (Eq. 8-10) and `exact` (Eq. 8 itself)."""
 
     gamma: float = 0.01
-    """Weight of L_lambda beside the validation loss; the 1/h of Eq. 10 is absorbed in it."""
+    """Weight of the regularizer beside the validation loss; the 1/h of Eq. 10 is absorbed in it."""
     h: float = 1.5
     """Length of the step along the sign of the input gradient, in normalized input units."""
     scale: float = 1.0
@@ -117,7 +117,7 @@ class SearchConfig:
 
     name: str = "advrush"
     """Name of the run, in front of the digest."""
-    objective: Literal["advrush", "darts", "darts_second_order", "adversarial"] = "advrush"
+    objective: Literal["advrush", "exact", "darts", "darts_second_order", "adversarial"] = "advrush"
     """What the architecture step minimizes after the warm-up; before it, the validation loss alone."""
     mixed_derivative: Literal["exact", "difference"] | None = None
     """Of `darts_second_order`: exact, or the published central difference. Unless given, exact; the difference with

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from advrush.curvature import input_curvature
+from advrush.curvature import input_curvature, input_hessian_norm
 from advrush.models.linearized import curvature as linearized_curvature
+from advrush.models.linearized.hessian_norm import hessian_norm_gradients
 from advrush.models.supernet import Supernet
 from advrush.modes import frozen_except
 from advrush.parallel import Parallel
@@ -99,18 +100,37 @@ class AdvRush(Objective):
     def curvature(self, supernet: Supernet, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return L_lambda of the batch and its gradient for each kind."""
         fast = self.curvature_path(supernet) == LINEARIZED
-        step = linearized_curvature.curvature_gradients if fast else curvature_gradients
         size = self.micro_batch or len(x)
         value = torch.zeros((), dtype=x.dtype, device=x.device)
         slopes = {kind: torch.zeros_like(alpha) for kind, alpha in supernet.alphas().items()}
         for start in range(0, len(x), size):
             part = slice(start, start + size)
-            mean, gradients = step(supernet, x[part], y[part], h=self.h)
+            mean, gradients = self.measure(supernet, x[part], y[part], fast=fast)
             share = len(y[part]) / len(y)
             value += share * mean
             for kind, gradient in gradients.items():
                 slopes[kind] += share * gradient
         return value, slopes
+
+    def measure(self, supernet: Supernet, x: Tensor, y: Tensor, *, fast: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the regularizer of one batch and its gradient for each kind, by one of the two ways."""
+        step = linearized_curvature.curvature_gradients if fast else curvature_gradients
+        return step(supernet, x, y, h=self.h)
+
+
+@dataclass(frozen=True)
+class ExactCurvature(AdvRush):
+    """The ideal that AdvRush approximates: alpha minimizes `L_val + gamma * scale * mean ||H||_F` (Eq. 8); no h."""
+
+    def measure(self, supernet: Supernet, x: Tensor, y: Tensor, *, fast: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean exact ||H||_F of one batch and its gradient for each kind."""
+        if fast:
+            return hessian_norm_gradients(supernet, x)
+        alphas = supernet.alphas()
+        with frozen_except(supernet, alphas.values()):
+            value = input_hessian_norm(supernet, x)
+            gradients = torch.autograd.grad(value, list(alphas.values()))
+        return value.detach(), dict(zip(alphas, gradients, strict=True))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from advrush.data import Dataset
 from advrush.searching.adversarial import Adversarial
 from advrush.searching.authors import AuthorsAdvRush
 from advrush.searching.config import SearchConfig
-from advrush.searching.objectives import AdvRush, Darts, Objective
+from advrush.searching.objectives import AdvRush, Darts, ExactCurvature, Objective
 from advrush.searching.unrolled import PUBLISHED_RADIUS, UnrolledDarts
 
 
@@ -19,6 +19,8 @@ def objective_of(config: SearchConfig, dataset: Dataset) -> Objective:
             return Darts()
         case "darts_second_order":
             return UnrolledDarts(PUBLISHED_RADIUS if config.mixed_derivative == "difference" else None)
+        case "exact":
+            return ExactCurvature(curvature.gamma, curvature.h, curvature.scale, config.fast, config.micro_batch)
         case "adversarial":
             options = config.adversarial
             attack: FGSM | PGD = (

@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau, rankdata
 
 from advrush.config import check
 
 Array = npt.NDArray[np.float64]
-Statistic = Callable[[Array, Array], float]
 
 RESAMPLES = 1000
+STATISTICS = ("kendall", "spearman")
 
 
 def kendall(a: Array, b: Array) -> float:
     """Return Kendall's tau-b, which counts ties as half; nan where one of them is constant."""
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
-    return float(kendalltau(a, b).statistic)
+    once = np.ones((1, len(a)))
+    return float(_kendall(_Ordered(np.asarray(a), once), _Ordered(np.asarray(b), once), once)[0])
 
 
 def spearman(a: Array, b: Array) -> float:
     """Return Spearman's rank correlation; nan where one of them is constant."""
-    a, b = rankdata(a), rankdata(b)
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / norm if norm > 0 else float("nan")
+    once = np.ones((1, len(a)))
+    return float(_spearman(_Ordered(np.asarray(a), once), _Ordered(np.asarray(b), once), once)[0])
 
 
-STATISTICS: Mapping[str, Statistic] = {"kendall": kendall, "spearman": spearman}
+class _Ordered:
+    """A score's order among N rows, and what it is in each of the resamples.
+
+    A resample is how often it takes each row: `draws` (resamples, N). Sums over its pairs of rows are then quadratic
+    forms of the counts, so that nothing is sorted anew.
+    """
+
+    def __init__(self, score: Array, draws: Array) -> None:
+        kind = np.float64 if len(score) < 2000 else np.float32  # a matrix of all pairs
+        self.signs: npt.NDArray[Any] = np.sign(score[:, None] - score[None, :]).astype(kind)
+        self.untied = _pairs(np.abs(self.signs), draws)
+        below = (self.signs > 0) + (self.signs == 0) / kind(2)
+        ranks = draws @ below.T
+        ranks -= (draws * ranks).sum(axis=1, keepdims=True) / draws.sum(axis=1, keepdims=True)
+        self.ranks = ranks
+        self.spread = np.sqrt((draws * ranks * ranks).sum(axis=1))
 
 
-def partial(ab: float, ac: float, bc: float) -> float:
+def _pairs(matrix: npt.NDArray[Any], draws: Array) -> Array:
+    """Return sum_ij d_i d_j matrix_ij for each resample d."""
+    total: Array = ((draws.astype(matrix.dtype) @ matrix) * draws).sum(axis=1, dtype=np.float64)
+    return total
+
+
+def _kendall(a: _Ordered, b: _Ordered, draws: Array) -> Array:
+    return _ratio(_pairs(a.signs * b.signs, draws), np.sqrt(a.untied * b.untied))
+
+
+def _spearman(a: _Ordered, b: _Ordered, draws: Array) -> Array:
+    return _ratio((draws * a.ranks * b.ranks).sum(axis=1), a.spread * b.spread)
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    fine = below > 1e-9
+    found: Array = np.where(fine, above / np.where(fine, below, 1.0), np.nan)
+    return found
+
+
+def partial(ab: Array, ac: Array, bc: Array) -> Array:
     """Return the partial correlation of a and b given c, of three correlations; nan where c tells one of them all.
 
     For Kendall's tau it is Kendall's partial tau, for Spearman's that of the ranks without what is linear in c's.
     """
     left = (1 - ac**2) * (1 - bc**2)
-    return (ab - ac * bc) / float(np.sqrt(left)) if left > 1e-12 else float("nan")
+    return _ratio(ab - ac * bc, np.sqrt(np.where(left > 1e-12, left, 0.0)))
 
 
 def rank_correlations(
@@ -69,38 +101,31 @@ def rank_correlations(
         check(len(score) == len(truth), f"scores[{name}]", len(score), f"{len(truth)} values, one a row")
     check(len(truth) >= 3, "rows", len(truth), "at least 3")
     rng = np.random.default_rng(seed)
-    draws = [np.arange(len(truth)), *(rng.integers(0, len(truth), len(truth)) for _ in range(resamples))]
-    samples: dict[tuple[str, str], list[float]] = {}
-    for draw in draws:
-        for key, value in _all(scores, truth, draw, given, reference).items():
-            samples.setdefault(key, []).append(value)
-    found: dict[str, dict[str, dict[str, float] | None]] = {name: {} for name in scores}
-    for (name, statistic), values in samples.items():
-        found[name][statistic] = _interval(values)
-    return found
+    count = len(truth)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples).reshape(resamples, count)
+    draws = np.concatenate([np.ones((1, count)), drawn.astype(np.float64)])
+    y = _Ordered(truth, draws)
+    held = None if given is None else _Ordered(scores[given], draws)
+    found: dict[str, dict[str, Array]] = {name: {} for name in scores}
+    for name, score in scores.items():
+        a = _Ordered(score, draws)
+        for statistic, measure in (("kendall", _kendall), ("spearman", _spearman)):
+            found[name][statistic] = measure(a, y, draws)
+            if held is not None:
+                own = np.full(len(draws), np.nan)
+                both = measure(held, y, draws)
+                rest = own if name == given else partial(found[name][statistic], measure(a, held, draws), both)
+                found[name][f"{statistic}_partial"] = rest
+    if reference is not None:
+        for name in scores:
+            found[name]["kendall_gain"] = found[name]["kendall"] - found[reference]["kendall"]
+    return {name: {key: _interval(values) for key, values in each.items()} for name, each in found.items()}
 
 
-def _all(
-    scores: Mapping[str, Array], truth: Array, draw: npt.NDArray[np.int64], given: str | None, reference: str | None
-) -> dict[tuple[str, str], float]:
-    y, found = truth[draw], {}
-    for statistic, measure in STATISTICS.items():
-        plain = {name: measure(score[draw], y) for name, score in scores.items()}
-        for name, score in scores.items():
-            found[name, statistic] = plain[name]
-            if given is not None:
-                mutual = measure(score[draw], scores[given][draw])
-                value = float("nan") if name == given else partial(plain[name], mutual, plain[given])
-                found[name, f"{statistic}_partial"] = value
-            if reference is not None and statistic == "kendall":
-                found[name, "kendall_gain"] = plain[name] - plain[reference]
-    return found
-
-
-def _interval(values: list[float]) -> dict[str, float] | None:
-    value, drawn = values[0], np.array(values[1:])
+def _interval(values: Array) -> dict[str, float] | None:
+    value, drawn = float(values[0]), values[1:]
     if np.isnan(value):
         return None
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (value, value)
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    return {"value": value, "low": float(low), "high": float(high)}

@@ -1,23 +1,33 @@
-"""What has been measured of each row of a table, kept in the run's metrics.jsonl so that a kill loses one row."""
+"""What has been measured of each row of a table, a line each in the run's rows.jsonl: a kill loses one row."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from advrush.run import Run, write_atomically
 
+FILE = "rows.jsonl"
+
 
 class RowLog:
-    """Lines of `metrics.jsonl`, each of one subject and one row: a row that is there is not measured again."""
+    """Lines of `rows.jsonl`, each of one subject and one row: a row that is there is not measured again."""
 
     def __init__(self, run: Run) -> None:
-        self.run = run
-        rows = run.metrics()
-        self.known: dict[tuple[str, int], dict[str, Any]] = {(row["subject"], row["row"]): row for row in rows}
-        if (path := run.path / "metrics.jsonl").exists():  # a last line cut by a kill goes
-            write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+        self.path = run.path / FILE
+        self.known: dict[tuple[str, int], dict[str, Any]] = {}
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.exists() else []
+        for line in lines:
+            try:
+                row = json.loads(line)
+                self.known[str(row["subject"]), int(row["row"])] = row
+            except (ValueError, TypeError, KeyError):  # cut by a kill: that row is measured again
+                continue
+        if len(self.known) < len(lines):
+            text = "".join(json.dumps(row) + "\n" for row in self.known.values())
+            write_atomically(self.path, text)
 
     def missing(self, subject: str, rows: Iterable[int]) -> list[int]:
         """Return those of `rows` that have not been measured of this subject."""
@@ -26,7 +36,10 @@ class RowLog:
     def add(self, subject: str, row: int, values: Mapping[str, Any]) -> None:
         """Append what was measured of a row."""
         line = {"subject": subject, "row": row, **values}
-        self.run.log(line)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         self.known[subject, row] = line
 
     def values(self, subject: str, rows: Iterable[int]) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -
         by_weight = {kind: torch.zeros(s, dtype=x.dtype, device=x.device) for kind, s in net.shapes.items()}
         for point, t in ((there, u), (here, -u)):
             _add_gradients(by_weight, point, t)
-    return norms.mean(), _to_alpha(supernet, by_weight)
+    return norms.mean(), to_alpha(supernet, by_weight)
 
 
 def is_supported(supernet: Supernet) -> bool:
@@ -93,10 +93,11 @@ def _add_gradients(by_weight: dict[str, Tensor], point: _Point, t: Tensor) -> No
     for cell, *both in zip(net.cells, of_jvp, net.edge_gradients(s), strict=True):
         if isinstance(cell, LinearizedCell):
             for gradients in both:
-                _scatter(by_weight[cell.cell.kind], gradients)
+                scatter(by_weight[cell.cell.kind], gradients)
 
 
-def _scatter(matrix: Tensor, gradients: EdgeGradients) -> None:
+def scatter(matrix: Tensor, gradients: EdgeGradients) -> None:
+    """Add a cell's edge gradients to the matrix (edges, primitives) of its kind."""
     places = _places(tuple((term.row, term.column) for term in gradients), matrix.device)
     matrix.index_put_(places, torch.stack(list(gradients.values())), accumulate=True)
 
@@ -108,7 +109,7 @@ def _places(pairs: tuple[tuple[int, int], ...], device: torch.device) -> tuple[T
     return torch.tensor(rows, device=device), torch.tensor(columns, device=device)
 
 
-def _to_alpha(supernet: Supernet, by_weight: dict[str, Tensor]) -> dict[str, Tensor]:
+def to_alpha(supernet: Supernet, by_weight: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradients of alpha from those of the weights that the supernet makes of it."""
     with torch.enable_grad():
         weights = supernet.edge_weights()

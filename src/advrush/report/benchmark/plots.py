@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advrush.report.drawing.palette import series_color
-from advrush.report.drawing.plot import INK, LINE, new_figure
+from advrush.report.drawing.plot import INK, LINE, legend_above, new_figure
 
 BAND = 2.2
 """Height of the distribution, in rows of methods."""
@@ -34,4 +34,25 @@ def distribution_figure(result: Mapping[str, Any]) -> Figure:
     axis.set_yticks(ticks, [f"all {len(values):,}", *(method["label"] for method in methods)])
     axis.set_xlabel(f"{result['measure']} ({result['table']})")
     axis.grid(visible=False, axis="y")
+    return figure
+
+
+def predictors_figure(result: Mapping[str, Any]) -> Figure:
+    """Draw Kendall's tau of each score with its interval, plain and given the number of parameters."""
+    found = [each for each in result["predictors"] if each["kendall"]]
+    found.sort(key=lambda each: -float(each["kendall"]["value"]))
+    figure, (axis,) = new_figure(1, height=1.3 + 0.34 * len(found))
+    series = (("kendall", "Kendall's tau", -0.12), ("kendall_partial", "given the parameters", 0.14))
+    for color, (key, name, shift) in enumerate(series):
+        rows = [(row, each[key]) for row, each in enumerate(found) if each[key]]
+        for row, value in rows:
+            axis.plot([value["low"], value["high"]], [row + shift] * 2, color=series_color(color), alpha=0.45)
+        points = [value["value"] for _, value in rows]
+        axis.plot(points, [row + shift for row, _ in rows], "o", color=series_color(color), markersize=5, label=name)
+    axis.axvline(0, color=LINE, linewidth=1)
+    axis.set_ylim(len(found) - 0.5, -0.6)
+    axis.set_yticks(range(len(found)), [each["about"] + (" (counts)" if each["counts"] else "") for each in found])
+    axis.set_xlabel(f"rank correlation with {result['measure']}, in the direction that is said to be better")
+    axis.grid(visible=False, axis="y")
+    legend_above(figure, [axis])
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from advrush.report.labels import duration
@@ -46,6 +47,46 @@ def scores_table(result: Mapping[str, Any]) -> Table:
     ]
     caption = f"Kendall's tau of each supernet's scores of the rows with {result['measure']}; higher is better"
     return Table(caption, ("supernet", *(label(name) for name in names)), tuple(rows))
+
+
+STATES = {
+    "init": "as initialized",
+    "trained": "after a short training",
+    "inherited": "with weights inherited from a supernet",
+}
+
+
+def predictors_table(result: Mapping[str, Any]) -> Table:
+    """Return each score's rank correlations with the truth, plain and given the number of parameters."""
+    statistics = ("kendall", "kendall_partial", "spearman", "spearman_partial")
+    best = max((each["kendall"]["value"] for each in result["predictors"] if each["kendall"]), default=0.0)
+    rows = []
+    for each in sorted(result["predictors"], key=lambda one: -(one["kendall"] or {"value": -2})["value"]):
+        entries = [_interval(each[name]) for name in statistics]
+        if each["kendall"] and each["kendall"]["value"] == best:
+            entries[0] = replace(entries[0], best=True)
+        sign = "lower is better" if each["sign"] < 0 else ""
+        rows.append((Entry(each["about"], sign), *entries, Entry(each["verdict"])))
+    of = f"{result['rows']} of {result['of']}" if result["rows"] < result["of"] else f"{result['rows']:,}"
+    caption = (
+        f"Scores of networks {STATES[result['state']]}, and {result['measure']} in the table {result['table']} "
+        f"({of} rows): rank correlations"
+    )
+    given = f"given {label(result['given'])}"
+    columns = ("score", "Kendall", f"Kendall {given}", "Spearman", f"Spearman {given}", "verdict")
+    return Table(caption, columns, tuple(rows))
+
+
+def predictors_sentence(result: Mapping[str, Any]) -> str:
+    """Return which scores beat counting, in words."""
+    named = {each["name"]: each for each in result["predictors"]}
+    best = named[result["reference"]]
+    tau = f"{best['kendall']['value']:.2f}" if best["kendall"] else "0"
+    beating = [each["about"] for each in result["predictors"] if each["verdict"] == "beats counting"]
+    told = f"Only {', '.join(beating)} beat{'s' if len(beating) == 1 else ''} it." if beating else (
+        "No other score beats it: what they foretell is no more than counting does."
+    )  # fmt: skip
+    return f"Of what only counts, {best['about']} rank best with {result['measure']} (Kendall {tau}). {told}"
 
 
 LABELS = {

@@ -22,7 +22,8 @@ def on_terminal(table: Table) -> RichTable:
     """Return a report's table for a terminal, details dim behind their values."""
     shown = RichTable(box=None, pad_edge=False, header_style="bold", title=table.caption, title_justify="left")
     for index, column in enumerate(table.columns):
-        shown.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold", no_wrap=index == 0)
+        widest = max(len(word) for word in column.split())
+        shown.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold", min_width=widest)
     for row in table.rows:
         shown.add_row(*(Text.assemble(e.text, (f" {e.detail}" if e.detail else "", "dim")) for e in row))
     return shown

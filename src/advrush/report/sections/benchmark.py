@@ -10,8 +10,12 @@ from advrush.report.section import Chapter, Render, Section
 
 
 def numbers(record: Record) -> Mapping[str, str]:
-    """Return the mean percentile of each method's finds."""
-    means = {each["label"]: each["percentile"]["mean"] for each in (record.result or {}).get("methods", ())}
+    """Return the mean percentile of each method's finds, or each score's Kendall's tau."""
+    result = record.result or {}
+    if result.get("what") == "predictors":
+        taus = {each["name"]: each["kendall"] for each in result["predictors"]}
+        return {name: "–" if tau is None else f"{tau['value']:.2f}" for name, tau in taus.items()}
+    means = {each["label"]: each["percentile"]["mean"] for each in result.get("methods", ())}
     return {name: "–" if mean is None else f"top {mean:.0f}%" for name, mean in means.items()}
 
 
