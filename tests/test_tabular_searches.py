@@ -136,6 +136,7 @@ def test_a_whole_table_tells_what_searches_find(tmp_path: Path) -> None:
         assert find["value"] == row.measured["clean"]
         assert find["rank"] == 1 + sum(other > find["value"] for other in result["values"])
         assert find["regret"] == pytest.approx(result["best"] - find["value"])
+        assert len(find["path"]) == SMOKE.epochs and find["path"][-1] == find["percentile"]
     mean = np.mean([find["percentile"] for find in methods["darts"]["finds"]])
     assert methods["darts"]["percentile"]["mean"] == pytest.approx(mean)
     assert methods["largest"]["finds"][0]["genotype"]["cell"].count("nor_conv_3x3") == 6
@@ -173,7 +174,7 @@ def test_the_command_prints_a_table_and_writes_a_report(tmp_path: Path, capsys: 
     assert "largest" in printed and "best-of-20" in printed and "percentile" in printed
     (path,) = (tmp_path / "runs" / "benchmark").iterdir()
     page = (path / "report.html").read_text()
-    assert "Searches judged by a table" in page and page.count("<svg") == 1
+    assert "Searches judged by a table" in page and page.count("<svg") == 2
     assert Record.read(path).result is not None
     assert main(["runs", str(tmp_path / "runs")]) == 0
     assert "benchmark" in capsys.readouterr().out

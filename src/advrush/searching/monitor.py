@@ -11,6 +11,7 @@ from torch import Tensor
 from advrush.models.supernet import Supernet
 from advrush.parallel import Parallel
 from advrush.searching.objectives import AlphaStep
+from advrush.space import CellGraph
 from advrush.space.genotype import is_collapsed
 
 
@@ -59,9 +60,21 @@ class Monitor:
             "alpha_entropy": self.supernet.entropies(),
             "skips": {kind: graph.skips for kind, graph in genotype.cells().items()},
             "edges": {kind: len(graph.edges) for kind, graph in genotype.cells().items()},
+            "shares": {kind: shares(graph) for kind, graph in genotype.cells().items()},
             "genotype": genotype.to_dict(),
             "seconds": round(time.monotonic() - self.started, 3),
         }
+
+
+def shares(graph: CellGraph) -> dict[str, float]:
+    """Return the shares of a cell's edges that hold a skip connection, a pool, `none`: what searches collapse to."""
+    names = [edge.primitive for edge in graph.edges]
+    found = {
+        "skip": sum(name == "skip_connect" for name in names),
+        "pool": sum("_pool_" in name for name in names),
+        "none": sum(name == "none" for name in names),
+    }
+    return {group: count / len(names) for group, count in found.items()}
 
 
 def describe(row: dict[str, Any], epochs: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from advrush.tabular.network_size import parameters_of_rows
 from advrush.tabular.rank_correlation import rank_correlations
 from advrush.tabular.row_log import RowLog
 from advrush.tabular.supernet_scores import SCORES, SupernetScores, oriented, supernet_of
-from advrush.tabular.table import Row, Table
+from advrush.tabular.table import Row, Table, standing
 
 STAGE = "benchmark"
 
@@ -102,7 +103,16 @@ class _Work:
         genotype = derive(run)
         self.searches.append((method.label, seed, run))
         cost = {"trainings": 0, "seconds": run.result()["seconds"], "run": f"search/{run.path.name}"}
-        return self._find(seed, self.table.find(genotype), genotype.to_dict(), cost)
+        return self._find(seed, self.table.find(genotype), genotype.to_dict(), cost) | {"path": self._path(run)}
+
+    def _path(self, run: Run) -> list[float | None]:
+        """Return where the genotype after each epoch of a search stands: its percentile from the top."""
+        found: list[float | None] = []
+        for row in run.metrics():
+            hit = self.table.find(self.table.space.parse(json.dumps(row["genotype"])))
+            value = None if hit is None else hit.measured.get(self.config.measure)
+            found.append(None if value is None else standing(self.values, value).percentile)
+        return found
 
     def _find(self, seed: int | None, row: Row | None, genotype: Any, cost: dict[str, Any]) -> dict[str, Any]:
         value = None if row is None else row.measured.get(self.config.measure)

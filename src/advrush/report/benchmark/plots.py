@@ -37,6 +37,31 @@ def distribution_figure(result: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def path_figure(result: Mapping[str, Any]) -> Figure | None:
+    """Draw the percentile of the cell so far after each epoch of the searches: the mean of the seeds, and each thin."""
+    figure, (axis,) = new_figure(1, height=3.2)
+    for index, method in enumerate(result["methods"]):
+        paths = [find["path"] for find in method["finds"] if any(v is not None for v in find.get("path", ()))]
+        if not paths:
+            continue
+        length = min(len(path) for path in paths)
+        values = np.array([[np.nan if v is None else v for v in path[:length]] for path in paths], dtype=float)
+        epochs = range(1, length + 1)
+        for path in values if len(paths) > 1 else ():
+            axis.plot(epochs, path, color=series_color(index), alpha=0.25, linewidth=0.8)
+        known = ~np.isnan(values)
+        mean = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known.any(axis=0), mean, np.nan)
+        axis.plot(epochs, mean, color=series_color(index), label=method["label"])
+    if not axis.lines:
+        return None
+    axis.set_ylim(103, -3)
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("percentile from the top")
+    legend_above(figure, [axis])
+    return figure
+
+
 def predictors_figure(result: Mapping[str, Any]) -> Figure:
     """Draw Kendall's tau of each score with its interval, plain and given the number of parameters."""
     found = [each for each in result["predictors"] if each["kendall"]]

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from advrush.report.benchmark.plots import distribution_figure, predictors_figure
+from advrush.report.benchmark.plots import distribution_figure, path_figure, predictors_figure
 from advrush.report.benchmark.tables import predictors_sentence, predictors_table, scores_table, searches_table
 from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.plot import signed, to_svg
@@ -32,7 +32,10 @@ def searches_body(benchmarks: Sequence[Record], render: Render) -> Markup:
         result: Mapping[str, Any] = record.result or {}
         title = f"{result['measure']} of all rows of {result['table']}, and of what each method found"
         svg = to_svg(signed(distribution_figure(result), record.digest), title=f"{title} {record.digest}")
-        shown.append({"svg": svg, "caption": title, "tables": tables_of(result)})
+        way = path_figure(result)
+        name = f"{result['measure']} of {result['table']}: the cell so far, by epoch"
+        path = to_svg(signed(way, record.digest), title=f"{name} {record.digest}") if way else None
+        shown.append({"svg": svg, "caption": title, "path": path, "path_caption": name, "tables": tables_of(result)})
     return render("benchmark.html.j2", benchmarks=shown)
 
 

@@ -54,6 +54,23 @@ def architecture_curves(rows: Rows) -> Figure:
     return figure
 
 
+def share_curves(rows: Rows) -> Figure:
+    """Draw which share of the kept edges are skips, pools and `none` by epoch, a panel for each kind of cell."""
+    kinds = list(rows[-1]["shares"])
+    figure, axes = new_figure(len(kinds), height=2.9)
+    for axis, kind in zip(axes, kinds, strict=True):
+        for index, group in enumerate(("skip", "pool", "none")):
+            flat = [{"epoch": row["epoch"], group: row.get("shares", {}).get(kind, {}).get(group)} for row in rows]
+            epochs, values = xy(flat, group, scale=100)
+            axis.plot(epochs, values, color=series_color(index), label=group, drawstyle="steps-mid", **dots(rows))
+        axis.set_ylim(-4, 104)
+        axis.set_ylabel(f"percent of the edges, {kind_label(kind).lower()}")
+        epoch_axis(axis)
+        mark_switch(axis, rows)
+    legend_above(figure, axes[:1])
+    return figure
+
+
 def search_body(searches: Sequence[Record], render: Render) -> Markup:
     """Return cells, curves, heat maps of every search."""
     names = seed_names(searches)
@@ -85,6 +102,11 @@ def _search(record: Record, name: str) -> dict[str, Any]:
             title=f"{name}: entropy of alpha, skip connections by epoch",
         )
         if rows and rows[-1].get("alpha_entropy")
+        else None,
+        "shares": to_svg(
+            signed(share_curves(rows), record.digest), title=f"{name}: skip connections, pools and none by epoch"
+        )
+        if rows and rows[-1].get("shares")
         else None,
         "collapsed": [kind for kind, cell in cells.items() if cell.collapsed],
     }
