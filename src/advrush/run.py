@@ -144,6 +144,9 @@ class Run:
             raise RunError(f"{path}: not a run directory (no config.toml in it); `advrush runs` lists the runs")
         return cls(Path(path))
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     def __fspath__(self) -> str:
         """Return the path, so that a run may be given wherever a path is."""
         return str(self.path)

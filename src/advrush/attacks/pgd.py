@@ -101,8 +101,8 @@ class FGSM(Runnable):
         return "fgsm"
 
     @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Return adversarial examples (N, C, H, W)."""
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return adversarial examples (N, C, H, W); nothing is drawn from `generator`."""
         return self.perturb(model, x, y)
 
     def perturb(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -157,9 +157,12 @@ class PGD(Runnable):
         return self.loss in ESTIMATES
 
     @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Return adversarial examples (N, C, H, W) from the starts that `seed` gives."""
-        return self.perturb(model, x, y, generator=seeded(self.seed))
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return adversarial examples (N, C, H, W) from the starts that `generator`, else `seed`, gives.
+
+        A training loop of one's own passes its generator, so that each batch has starts of its own.
+        """
+        return self.perturb(model, x, y, generator=generator or seeded(self.seed))
 
     def perturb(
         self,

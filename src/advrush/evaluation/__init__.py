@@ -1,7 +1,7 @@
 """Evaluation of any network: accuracies under attacks, flags for each example."""
 
 from advrush.evaluation.config import EvaluateConfig
-from advrush.evaluation.evaluate_stage import evaluate
+from advrush.evaluation.evaluate_any import evaluate
 from advrush.evaluation.result_table import ResultTable
 from advrush.evaluation.results import AttackOutcome, Evaluation, wilson
 from advrush.evaluation.robust_accuracy import measure

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from advrush.run import Run
+
 COLUMNS = (
     "model",
     "data",
@@ -40,15 +42,22 @@ class ResultTable:
     """Warnings that speak against a number."""
 
     @classmethod
-    def of(cls, result: Mapping[str, Any]) -> ResultTable:
-        """Return the table of the result of an evaluation run, or of `Evaluation.to_dict`."""
+    def of(cls, result: Mapping[str, Any] | Run) -> ResultTable:
+        """Return the table of an evaluation run, of its result, or of `Evaluation.to_dict`."""
+        if not isinstance(result, Mapping):
+            result = result.result()
         threat = result.get("threat_model", {})
         about = {"model": result.get("model"), "data": result.get("dataset"), "images": result["examples"]}
         common = {**about, "norm": threat.get("norm"), "eps": threat.get("eps")}
         rows = [_row("clean", result["clean_acc"], result["clean_interval"], {**common, "norm": None, "eps": None})]
-        notes = []
+        notes = [str(text) for text in result.get("warnings", ())]
+        several = len({attack["eps"] for attack in result["attacks"] if "eps" in attack}) > 1
         for attack in result["attacks"]:
-            rows.append(_row(attack["name"], attack["robust_acc"], attack["interval"], common, attack))
+            own = {name: attack[name] for name in ("norm", "eps") if name in attack}
+            name = attack["name"]
+            if several and "eps" in own:
+                name = f"{name.partition('@')[0]}, eps {own['eps']:.4g}"
+            rows.append(_row(name, attack["robust_acc"], attack["interval"], {**common, **own}, attack))
             if attack.get("estimate"):
                 notes.append(f"{attack['name']}: an estimate of AutoAttack's accuracy, not its result")
             notes += [f"{attack['name']}: {text}" for text in attack.get("warnings", ())]
@@ -123,11 +132,18 @@ def _shown(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _title(result: Mapping[str, Any]) -> str:
     """Return "MODEL on DATA, Linf, eps 0.031 (7.91/255), 1,000 images" of what the result tells."""
-    threat = result.get("threat_model")
+    threat = result.get("threat_model") or _common_threat(result["attacks"])
     radius = [f"{threat['norm']}, eps {threat['eps']:.4g} ({255 * threat['eps']:.3g}/255)"] if threat else []
     about = " on ".join(str(result[name]) for name in ("model", "dataset") if result.get(name))
     images = f"{result['examples']:,} image{'' if result['examples'] == 1 else 's'}"
     return ", ".join([*([about] if about else []), *radius, images])
+
+
+def _common_threat(attacks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return norm and radius where all attacks tell the same."""
+    told = {(attack.get("norm"), attack.get("eps")) for attack in attacks}
+    norm, eps = next(iter(told)) if len(told) == 1 else (None, None)
+    return None if norm is None or eps is None else {"norm": norm, "eps": eps}
 
 
 def _tex(text: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from advrush.attacks import Outcome
+from advrush.evaluation.result_table import ResultTable
 
 
 def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
@@ -69,6 +70,8 @@ class Evaluation:
     attacks: list[AttackOutcome]
     sweeps: dict[str, Tensor] = field(default_factory=dict)
     """Flags (N,) of the points of curves, by name."""
+    label: str = ""
+    """What the network is called."""
 
     @property
     def clean_acc(self) -> float:
@@ -79,6 +82,22 @@ class Evaluation:
     def robust_acc(self) -> float:
         """Return the worst case: the fraction that every attack left correct."""
         return float(self.worst_flags().double().mean())
+
+    @property
+    def table(self) -> ResultTable:
+        """Return the accuracies as a table for a terminal, a notebook, a paper, pandas."""
+        return ResultTable.of({"model": self.label, **self.to_dict()})
+
+    def __str__(self) -> str:
+        return self.table.text()
+
+    def _repr_html_(self) -> str:
+        """Return the table as notebooks show it."""
+        return self.table._repr_html_()
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame; pandas must be installed."""
+        return self.table.to_pandas()
 
     def worst_flags(self) -> Tensor:
         """Return True where the example is correct clean and under every attack."""

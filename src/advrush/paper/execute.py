@@ -11,7 +11,8 @@ from typing import Any
 from advrush.analysis import analyze_landscape
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, RunError
-from advrush.evaluation import evaluate, transfer
+from advrush.evaluation import transfer
+from advrush.evaluation.evaluate_stage import evaluate
 from advrush.models.weights.saved import CHECKPOINTS
 from advrush.paper.fit import fitted_channels
 from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob, key, label

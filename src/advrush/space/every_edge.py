@@ -12,6 +12,7 @@ import numpy as np
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
 from advrush.reading.gate import shown
+from advrush.space.cells_html import cells_html
 from advrush.space.genotype import CellGraph, GraphEdge
 from advrush.space.space import Plan, Space, Topology
 
@@ -37,6 +38,10 @@ class EdgeGenotype:
                 if name not in self.primitives:
                     hint = did_you_mean(shown(name), self.primitives)
                     raise GenotypeError(f"{kind} edge {index}: unknown primitive {shown(name)}{hint}")
+
+    def _repr_html_(self) -> str:
+        """Return the cells as notebooks show them."""
+        return cells_html(self.cells())
 
     def cells(self) -> dict[str, CellGraph]:
         """Return the graph of each kind of cell."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
 from advrush.reading.gate import reason, shown
+from advrush.space.cells_html import cells_html
 from advrush.space.syntax import call_arguments
 
 PRIMITIVES = (
@@ -130,6 +131,10 @@ class Genotype:
             "normal": _graph(self.normal, self.normal_concat),
             "reduce": _graph(self.reduce, self.reduce_concat),
         }
+
+    def _repr_html_(self) -> str:
+        """Return the cells as notebooks show them."""
+        return cells_html(self.cells())
 
     def to_dict(self) -> dict[str, Any]:
         """Return lists and plain values, in the order of the DARTS named tuple."""

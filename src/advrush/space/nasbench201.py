@@ -12,6 +12,7 @@ from typing import Any
 from advrush.config import check, did_you_mean
 from advrush.errors import GenotypeError
 from advrush.reading.gate import shown
+from advrush.space.cells_html import cells_html
 from advrush.space.every_edge import checked_weights
 from advrush.space.genotype import CellGraph, GraphEdge
 from advrush.space.isomorphism import canonical
@@ -50,6 +51,10 @@ class Cell201:
     def space(self) -> str:
         """Return "nasbench201"."""
         return NAME
+
+    def _repr_html_(self) -> str:
+        """Return the cell as notebooks show it."""
+        return cells_html(self.cells())
 
     def cells(self) -> dict[str, CellGraph]:
         """Return the graph of the one kind of cell."""
