@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import advrush
-from advrush import FGSM, PGD, PUBLISHED, EvaluateConfig, Evaluation, ResultTable, Run, evaluate, images_and_labels
+from advrush import FGSM, PGD, EvaluateConfig, Evaluation, ResultTable, Run, evaluate, images_and_labels
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, DataError
-from advrush.space import NASBENCH201
+from advrush.space import NASBENCH201, PUBLISHED
 
 DATA = DataConfig("digits", test_examples=40)
 
@@ -161,4 +161,4 @@ def test_every_public_name_is_there() -> None:
     for name in advrush.__all__:
         assert getattr(advrush, name) is not None
     assert advrush.__version__[0].isdigit()
-    assert set(advrush.__all__) == set(dir(advrush))
+    assert {*advrush.__all__, "__version__"} == set(dir(advrush))

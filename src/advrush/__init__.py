@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from advrush.searching import SearchConfig as SearchConfig
     from advrush.searching import derive as derive
     from advrush.searching import search as search
-    from advrush.space import PUBLISHED as PUBLISHED
-    from advrush.space import SPACES as SPACES
     from advrush.space import Genotype as Genotype
     from advrush.training import TrainConfig as TrainConfig
     from advrush.training import train as train
@@ -71,10 +69,8 @@ _HOMES = {
     "Genotype": "space",
     "MIFGSM": "attacks",
     "PGD": "attacks",
-    "PUBLISHED": "space",
     "ResultTable": "evaluation",
     "Run": "run",
-    "SPACES": "space",
     "SearchConfig": "searching",
     "Square": "attacks",
     "TrainConfig": "training",
@@ -105,7 +101,7 @@ _HOMES = {
     "weight_landscape": "analysis",
     "write_report": "report",
 }
-__all__ = [*_HOMES, "__version__"]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -119,4 +115,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_HOMES, "__version__"])
