@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,17 @@ from advrush.commands.addresses import run_of
 from advrush.commands.options import take_positionals
 from advrush.commands.output import print_json
 from advrush.commands.train import architecture
-from advrush.config import did_you_mean
+from advrush.config import check, did_you_mean
 from advrush.data import KNOWN
 from advrush.errors import ConfigError
+from advrush.evaluation.model_info import model_info
+from advrush.models.build import display_name
 from advrush.models.weights.export import export
 from advrush.models.weights.import_darts import import_network, layout, space_of
 from advrush.models.weights.saved import Blueprint, class_metadata, load, read_blueprint, read_classes
 from advrush.models.weights.state_dict import read_state
 from advrush.progress import plain_console
+from advrush.run import Run, write_atomically
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,27 @@ def _statistics(name: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]
     return KNOWN[name].mean, KNOWN[name].std
 
 
+def _export_record(run: Run, options: ExportOptions) -> None:
+    """Write an evaluation as RobustBench's leaderboard keeps it."""
+    result = run.result()
+    check(run.stage == "evaluate", "export", run.path.name, "an evaluation, for a record of RobustBench's form (.json)")
+    name = str(result["model"])
+    training = run.path.resolve().parent.parent / "/".join(name.split("/")[:2])
+    known = training.is_dir() and (training / "config.toml").is_file()
+    record = model_info(result, name=name, architecture=display_name(read_blueprint(training).arch) if known else name)
+    write_atomically(options.out, json.dumps(record, indent=2) + "\n")
+    if options.json:
+        print_json(record)
+        return
+    plain_console().print(f"{options.out}\nadd authors, venue and link of your paper")
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """Where an exported network goes."""
 
     out: Path = Path("model.onnx")
-    """A file ending in .onnx, .pt2 (torch.export) or .safetensors."""
+    """A file ending in .onnx, .pt2 (torch.export) or .safetensors; of an evaluation in .json, in RobustBench's form."""
     json: bool = False
     """Print what was written as JSON on standard output."""
 
@@ -95,6 +114,9 @@ def export_network(arguments: list[str]) -> None:
         )
     options = tyro.cli(ExportOptions, prog="advrush export RUN", description=export_network.__doc__, args=rest)
     run = run_of(words[0])
+    if options.out.suffix == ".json":
+        _export_record(Run.at(run), options)
+        return
     model, blueprint = load(run), read_blueprint(run)
     difference = export(
         model, options.out, image_size=blueprint.image_size, in_channels=blueprint.in_channels,
