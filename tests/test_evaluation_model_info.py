@@ -21,13 +21,12 @@ def test_a_record_has_the_leaderboards_fields() -> None:
     assert {"link", "name", "authors", "additional_data", "number_forward_passes", "venue", "architecture"} < set(found)
 
 
-def test_a_radius_between_255ths_stays_decimal() -> None:
-    assert model_info({**RESULT, "threat_model": {"norm": "Linf", "eps": 0.031}}, name="a", architecture="b")[
-        "eps"
-    ] == ("0.031")
-    assert (
-        model_info({**RESULT, "threat_model": {"norm": "L2", "eps": 0.5}}, name="a", architecture="b")["eps"] == "0.5"
-    )
+@pytest.mark.parametrize(
+    ("norm", "eps", "said"), [("Linf", 0.031, "0.031"), ("L2", 0.5, "0.5"), ("Linf", 2 / 255, "2/255")]
+)
+def test_radii_that_are_no_255ths_stay_decimal(norm: str, eps: float, said: str) -> None:
+    result = {**RESULT, "threat_model": {"norm": norm, "eps": eps}}
+    assert model_info(result, name="a", architecture="b")["eps"] == said
 
 
 def test_warnings_make_it_unreliable() -> None:
@@ -36,5 +35,5 @@ def test_warnings_make_it_unreliable() -> None:
 
 
 def test_without_autoattack_there_is_no_record() -> None:
-    with pytest.raises(ConfigError, match="ran fgsm; .*autoattack"):
+    with pytest.raises(ConfigError, match=r"ran fgsm; .*autoattack"):
         model_info({**RESULT, "attacks": RESULT["attacks"][:1]}, name="a", architecture="b")  # type: ignore[index]

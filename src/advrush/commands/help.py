@@ -117,8 +117,8 @@ HELP: Mapping[str, Help] = {
     ),
     "export": Help(
         "advrush export RUN|FILE [options]",
-        "Write a trained network for other programs, checked against the network itself; or an evaluation as a record of "
-        "RobustBench's leaderboard.",
+        "Write a trained network for other programs, checked against the network itself; or an evaluation as a record "
+        "of RobustBench's leaderboard.",
         ("commands.exchange.ExportOptions",),
         (
             "advrush export runs/train/smoke-0a1b2c3d --out model.onnx",
