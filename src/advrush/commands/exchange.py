@@ -115,7 +115,7 @@ def export_network(arguments: list[str]) -> None:
     options = tyro.cli(ExportOptions, prog="advrush export RUN", description=export_network.__doc__, args=rest)
     run = run_of(words[0])
     if options.out.suffix == ".json":
-        _export_record(Run.at(run), options)
+        _export_record(Run.at(Path(run)), options)
         return
     model, blueprint = load(run), read_blueprint(run)
     difference = export(
