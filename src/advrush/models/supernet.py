@@ -19,6 +19,9 @@ from advrush.space.space import CellPlan, Constructor, Space
 class MixedEdge(nn.Module):
     """The weighted sum of the primitives between two nodes; `none` is a zero and never computed."""
 
+    whole = True
+    """Whether it is that sum and nothing else, as the fast passes take it to be."""
+
     def __init__(
         self,
         primitives: tuple[str, ...],
@@ -154,20 +157,31 @@ class Supernet(nn.Module):
 
     def weights(self) -> list[nn.Parameter]:
         """Return every parameter that is not an alpha."""
-        alphas = {id(alpha) for alpha in self.alpha.values()}
+        alphas = {id(alpha) for alpha in self.alphas().values()}
         return [parameter for parameter in self.parameters() if id(parameter) not in alphas]
 
-    def edge_weights(self) -> dict[str, Tensor]:
+    def probabilities(self) -> dict[str, Tensor]:
         """Return softmax(alpha) over the primitives of each edge."""
         return {kind: alpha.softmax(dim=-1) for kind, alpha in self.alpha.items()}
 
+    def begin_step(self, progress: float, generator: torch.Generator) -> None:
+        """Prepare a step of a search that has come to `progress`, from 0 to 1: nothing here; see `relaxations`."""
+
+    def edge_weights(self) -> dict[str, Tensor]:
+        """Return what the edges compute with (edges, primitives): softmax(alpha), unless relaxed otherwise."""
+        return self.probabilities()
+
+    def kept_by(self) -> dict[str, Tensor]:
+        """Return the weights (edges, primitives) by which a genotype is kept."""
+        return self.probabilities()
+
     def genotype(self) -> Architecture:
         """Return the genotype that the space's rule keeps of the present alphas."""
-        return self.space.discretize({kind: w.detach().double().tolist() for kind, w in self.edge_weights().items()})
+        return self.space.discretize({kind: w.detach().double().tolist() for kind, w in self.kept_by().items()})
 
     def entropies(self) -> dict[str, float]:
         """Return the mean entropy of softmax(alpha) over the edges, in nats; log(primitives) where undecided."""
         return {
             kind: -(w.detach() * w.detach().clamp_min(1e-30).log()).sum(dim=-1).mean().item()
-            for kind, w in self.edge_weights().items()
+            for kind, w in self.probabilities().items()
         }

@@ -122,6 +122,9 @@ class SearchConfig:
     mixed_derivative: Literal["exact", "difference"] | None = None
     """Of `darts_second_order`: exact, or the published central difference. Unless given, exact; the difference with
     fidelity `authors`. Nothing for other objectives."""
+    relaxation: Literal["softmax", "gdas", "partial"] = field(default="softmax", metadata={"since": 2})
+    """What an edge computes in the search: the softmax-weighted sum of all primitives; gdas: one of them, drawn by
+    straight-through Gumbel softmax; partial: the sum on a quarter of the channels, with a weight for each edge."""
     data: DataConfig = field(default_factory=DataConfig)
     """The images."""
     space: str = "darts"
@@ -173,6 +176,8 @@ class SearchConfig:
         object.__setattr__(self, "mixed_derivative", chosen)  # a run of the one is never taken for one of the other
         fewest = space_named(self.space).fewest_layers
         check(self.channels >= 1, "channels", self.channels, "a whole number >= 1")
+        quarters = self.relaxation != "partial" or self.channels % 4 == 0
+        check(quarters, "channels", self.channels, "a multiple of 4 with the relaxation `partial`")
         check(self.layers >= fewest, "layers", self.layers, f"at least {fewest} cells in the space {self.space!r}")
         check(self.epochs >= 1, "epochs", self.epochs, "a whole number >= 1")
         check(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "a whole number >= 0")

@@ -16,6 +16,7 @@ from advrush.curvature import measure_curvature
 from advrush.data import Dataset
 from advrush.errors import RunError
 from advrush.identity import described
+from advrush.models.relaxations import RELAXATIONS
 from advrush.models.supernet import Supernet
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.progress import Display
@@ -103,7 +104,7 @@ class _Search:
         """Initialize on the CPU from the seed, so that every process and device begins with the same numbers."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            supernet = Supernet(
+            supernet = RELAXATIONS[self.config.relaxation](
                 space_named(self.config.space), channels=self.config.channels, layers=self.config.layers,
                 num_classes=dataset.num_classes, in_channels=dataset.channels, fast=self.config.fast,
             )  # fmt: skip
@@ -144,8 +145,10 @@ class _Search:
         lr = self._set_rate()
         for step, batch in enumerate(display.steps(self._batches(), total=self.steps, epoch=self.epoch)):
             self.supernet.train()
+            self._begin(step, 0)
             alpha_step = self._measured(objective.alpha_step(self.supernet, batch), batch, step)
             self._update_alphas(alpha_step)
+            self._begin(step, 1)
             loss, accuracy = self._update_weights(objective.weight_inputs(self.supernet, batch), batch.y)
             monitor.add(alpha_step, loss, accuracy)
             if step % self.check_every == 0 or step + 1 == self.steps:
@@ -157,6 +160,12 @@ class _Search:
         if not isinstance(self.objective, AdvRush | AuthorsAdvRush) or not self.config.departs("h_ramp"):
             return self.objective
         return replace(self.objective, h=self.config.step_length(self.epoch))
+
+    def _begin(self, step: int, level: int) -> None:
+        """Let the supernet prepare one of the two updates of a step: every process draws the same."""
+        seed = self.config.seed * 10**9 + self.epoch * 10**5 + 2 * step + level
+        progress = self.epoch / max(self.config.epochs - 1, 1)
+        self.supernet.begin_step(progress, torch.Generator().manual_seed(seed))
 
     def _measured(self, alpha_step: AlphaStep, batch: Batch, step: int) -> AlphaStep:
         """Add L_lambda where it is asked for and the objective did not need it (Figures 2 and A1)."""

@@ -61,6 +61,8 @@ class InheritedCell(nn.Module):
             if edge.primitive not in space.primitives:
                 raise GenotypeError(f"genotype: the supernet has no primitive {edge.primitive!r}")
             mixed = cast(MixedEdge, cell.edges[cell.topology.edges.index((edge.source, edge.target))])
+            if not mixed.whole:
+                raise GenotypeError("genotype: a supernet of partial channels has no weights for whole networks")
             # `none` has no module in a supernet: nothing is added for it
             chosen.append(mixed.primitives().get(space.primitives.index(edge.primitive), nn.Identity()))
         self.operations = nn.ModuleList(copy.deepcopy(module) for module in chosen)

@@ -16,6 +16,7 @@ from advrush.curvature import measure_curvature
 from advrush.data import Dataset, Split
 from advrush.errors import RunError
 from advrush.models.normalize import Normalized
+from advrush.models.relaxations import RELAXATIONS
 from advrush.models.supernet import Supernet
 from advrush.run import Run
 from advrush.searching import SearchConfig
@@ -94,7 +95,7 @@ def supernet_of(run: Run, dataset: Dataset, device: torch.device) -> tuple[Super
     state = run.load_state(writer=False)
     if state is None:
         raise RunError(f"{run.path}: no last.pt; its supernet's weights are gone")
-    supernet = Supernet(
+    supernet = RELAXATIONS[config.relaxation](
         space_named(config.space), channels=config.channels, layers=config.layers, num_classes=dataset.num_classes,
         in_channels=dataset.channels, fast=config.fast,
     )  # fmt: skip

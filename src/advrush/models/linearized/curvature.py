@@ -13,7 +13,7 @@ of t. The second is the edge gradient of a VJP of s. Nothing but cell states and
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from advrush.models.fused.cell import terms_of
 from advrush.models.fused.conv_chain import is_linear_given_statistics, read_branches, read_chain
 from advrush.models.linearized.cell import EdgeGradients, LinearizedCell
 from advrush.models.linearized.supernet import FoldedSupernet, LinearizedSupernet
-from advrush.models.supernet import Cell, Supernet
+from advrush.models.supernet import Cell, MixedEdge, Supernet
 
 
 def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -54,6 +54,8 @@ def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -
 def is_supported(supernet: Supernet) -> bool:
     """Tell whether every primitive is a chain of convolutions, ReLUs, pools and batch norms, which the passes know."""
     cells = [module for module in supernet.cells if isinstance(module, Cell)]
+    if not all(cast(MixedEdge, edge).whole for cell in cells for edge in cell.edges):
+        return False
     chains = [term.chain for cell in cells for term in terms_of(cell.topology, cell.primitives())]
     chains += [read_chain(module) for cell in cells for module in cell.preprocess]
     for block in supernet.cells:
