@@ -55,7 +55,7 @@ def batch(args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
 def plainly() -> None:
     """Let networks run module by module."""
     for module in (cell, network):
-        module.quick_kernels_apply = lambda x: False  # type: ignore[attr-defined]
+        module.fused_path_applies = lambda x: False  # type: ignore[attr-defined]
 
 
 def own_gradients(net: nn.Module, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from advrush.attacks import PGD
 from advrush.models.build import build
 from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades, gradients
-from advrush.training.step import Steep
+from advrush.training.step import GradientScale
 
 ATTACK = PGD(eps=0.05, steps=3, step_size=0.02, start="normal")
 OBJECTIVES: list[Objective] = [Standard(), Adversarial(ATTACK), Trades(ATTACK, 4.0), Mart(ATTACK, 5.0)]
@@ -125,5 +125,5 @@ def test_steep_keeps_directions_and_scales_gradients(net: nn.Module) -> None:
     x, y = batch()
     x = x.requires_grad_()
     plain = torch.autograd.grad(torch.nn.functional.cross_entropy(net(x), y), x)[0]
-    steep = torch.autograd.grad(torch.nn.functional.cross_entropy(Steep(net)(x), y), x)[0]
+    steep = torch.autograd.grad(torch.nn.functional.cross_entropy(GradientScale(net)(x), y), x)[0]
     torch.testing.assert_close(steep, 4096 * plain)

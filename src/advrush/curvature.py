@@ -1,4 +1,4 @@
-"""The curvature regularizer L_lambda (AdvRush, Eq. 8-10), op by op: the oracle for every faster rendering."""
+"""The curvature regularizer L_lambda (AdvRush, Eq. 8-10) by double backward: the reference implementation."""
 
 from __future__ import annotations
 

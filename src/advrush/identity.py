@@ -1,4 +1,4 @@
-"""What a run is of besides its configuration: the checksum of its data, what its model computes, its objective."""
+"""The identity of a run beyond its configuration: checksum of the data, outputs of the model, the objective's code."""
 
 from __future__ import annotations
 

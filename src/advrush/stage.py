@@ -1,4 +1,4 @@
-"""The frame of every stage: one run directory for all processes, opened, locked, shared and closed."""
+"""The frame of every stage: open and lock the run directory, let all processes take the same branch, close it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mirrors of a run's metrics: TensorBoard, Trackio, Weights & Biases. metrics.jsonl stays the truth."""
+"""Metrics loggers beside metrics.jsonl: TensorBoard, Trackio, Weights & Biases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from advrush.errors import ConfigError
 
 @dataclass(frozen=True)
 class Mirror:
-    """Where metrics go besides: `log` takes an epoch's row, as metrics.jsonl does, `close` waits until all is there."""
+    """A metrics logger beside metrics.jsonl: `log(row)` each epoch, `close()` flushes."""
 
     log: Callable[[Mapping[str, Any]], None]
     close: Callable[[], None] = lambda: None

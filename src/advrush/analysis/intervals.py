@@ -1,4 +1,4 @@
-"""95% bootstrap intervals over images, and correlations with theirs."""
+"""95% bootstrap confidence intervals over images, of means and of correlations."""
 
 from __future__ import annotations
 

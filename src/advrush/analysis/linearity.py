@@ -1,4 +1,4 @@
-"""Whether a network is piecewise linear at given images: asked of its second derivative, not of its class names."""
+"""Test whether a network is piecewise linear at given images, by its second derivative."""
 
 from __future__ import annotations
 

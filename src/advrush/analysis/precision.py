@@ -1,4 +1,4 @@
-"""A model in double precision, for what needs second derivatives."""
+"""Convert a model to double precision for second derivatives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both methods of the input spectrum find for one batch of images."""
+"""The result of either method for the spectrum of the input Hessian of a batch."""
 
 from __future__ import annotations
 

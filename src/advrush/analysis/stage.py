@@ -1,4 +1,4 @@
-"""What every analysis does around its work: the run directory, the images, the network in its state."""
+"""The frame of every analysis: run directory, images, network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `analyze architecture` is asked about: names, genotypes, files of them, searches, trainings, evaluations."""
+"""Resolve the arguments of `analyze architecture`: names, genotypes, files, searches, trainings, evaluations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ascent of Auto-PGD on a batch whose broken examples drop out."""
+"""Auto-PGD's gradient ascent on a batch from which misclassified examples are removed."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Ascent:
         self.loss_best = torch.where(better, loss, self.loss_best)
 
     def look(self, steps: int) -> None:
-        """Halve the step, and go back to the best point, where the last `steps` steps were no good."""
+        """APGD's checkpoint: halve the step and restart from the best point where the loss stopped rising."""
         stalled = ~self.halved & (self.loss_checked >= self.loss_best)
         self.halved = (self.rises <= steps * RISES) | stalled
         self.loss_checked, self.rises = self.loss_best, torch.zeros_like(self.rises)

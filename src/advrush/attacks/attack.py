@@ -1,4 +1,4 @@
-"""What an attack is: a value that is called with a model, examples and labels."""
+"""The interface of an attack: called with a model, examples and labels, it returns adversarial examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every attack and evaluation asks of images, labels and model before it begins: refused in words if unmet."""
+"""Validate images, labels and model before an attack or evaluation; raise a typed error if they are unusable."""
 
 from __future__ import annotations
 

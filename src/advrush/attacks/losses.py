@@ -1,4 +1,4 @@
-"""What attacks maximize: losses of logits (N, K) and labels (N,), one value an example, above 0 on success.
+"""Loss functions that attacks maximize: logits (N, K) and labels (N,) to one value an example, positive on success.
 
 The difference-of-logits ratios are those of Croce and Hein (ICML 2020); where there are too few classes for
 their denominators, the plain difference of logits takes their place.

@@ -1,4 +1,4 @@
-"""Runs by their digest: `3f0a1b2c` is as good as `runs/train/small-3f0a1b2c`."""
+"""Find runs by their digest: `3f0a1b2c` for `runs/train/small-3f0a1b2c`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`advrush import` and `advrush export`: weights from and for elsewhere."""
+"""`advrush import` and `advrush export`: weights of other programs."""
 
 from __future__ import annotations
 

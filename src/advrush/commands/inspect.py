@@ -1,4 +1,4 @@
-"""`advrush show`, `advrush runs` and `advrush report`: looking at what is there."""
+"""`advrush show`, `advrush runs` and `advrush report`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command says before it computes: data, network, device, folder, whether it goes on or begins."""
+"""The lines that a command prints before it computes: data, network, device, folder, new or resumed."""
 
 from __future__ import annotations
 

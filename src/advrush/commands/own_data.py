@@ -1,4 +1,4 @@
-"""Which data a command means: those of a run before it, a recipe's, or a folder of one's own that only has a place."""
+"""Which data a command uses: a run's, a recipe's, or a folder of one's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images and labels from what a program has at hand: arrays, data sets and loaders of torch and Hugging Face."""
+"""Data sets from arrays, or from data sets and loaders of torch and Hugging Face, in a running program."""
 
 from __future__ import annotations
 

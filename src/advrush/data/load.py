@@ -1,4 +1,4 @@
-"""From a data set's name and a folder to uint8 tensors: found, decoded once, checked, cached."""
+"""Load a data set by name and folder as uint8 tensors: find, decode once, validate, cache."""
 
 from __future__ import annotations
 

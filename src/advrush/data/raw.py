@@ -1,4 +1,4 @@
-"""What a reader finds and returns, and the checks that every source must pass."""
+"""The output of a data reader, and the checks that every data set must pass."""
 
 from __future__ import annotations
 

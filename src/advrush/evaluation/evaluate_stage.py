@@ -80,7 +80,7 @@ def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
 
 
 def searched_on(model: nn.Module, config: EvaluateConfig) -> nn.Module:
-    """Return the model as the attacks see it: as the configuration says, or untouched where the last bit counts."""
+    """Return the accelerated model, or the model itself if bitwise parity is required."""
     free = config.order == "example" and config.dtype == "float32"
     channels_last, fold = config.channels_last and free, config.fold_norms and free
     if config.precision == "float32" and not (config.compile or channels_last or fold):

@@ -1,4 +1,4 @@
-"""What a measurement is of: the data, what the networks compute, and whether both speak of the same classes."""
+"""Identify what is measured: the data's checksum, the network's outputs on probe images, the class names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation says while it runs: a line for each outcome as it is there."""
+"""Progress lines of an evaluation: one for each result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far an evaluation has come: all that a resume needs."""
+"""The state of an evaluation, to save and to resume from."""
 
 from __future__ import annotations
 

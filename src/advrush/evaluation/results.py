@@ -1,4 +1,4 @@
-"""What an evaluation found: which examples each attack left correct, and the accuracies that follow."""
+"""The result of an evaluation: for each attack the correctly classified examples, and the accuracies."""
 
 from __future__ import annotations
 

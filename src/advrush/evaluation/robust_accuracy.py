@@ -1,4 +1,4 @@
-"""Clean and robust accuracy of any model on given examples, batch by batch, resumable after each batch."""
+"""Clean and robust accuracy of a model on given examples, batch by batch, resumable."""
 
 from __future__ import annotations
 

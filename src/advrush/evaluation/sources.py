@@ -1,4 +1,4 @@
-"""Networks from elsewhere by a word: a Python file or module, timm, the Hugging Face hub, RobustBench."""
+"""Networks from other sources by name: Python file or module, timm, the Hugging Face hub, RobustBench."""
 
 from __future__ import annotations
 

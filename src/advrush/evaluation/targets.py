@@ -1,4 +1,4 @@
-"""What can be evaluated: a finished training, a weights file, or a factory of one's own."""
+"""Load the network to evaluate: a finished training, a weights file, or a source by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch norm that takes an edge's weight along, and once for all edges that normalize the same map."""
+"""Batch norm fused with an edge's weight, and computed once for edges that normalize the same map."""
 
 from __future__ import annotations
 

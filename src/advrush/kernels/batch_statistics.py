@@ -1,8 +1,8 @@
-"""Batch norm with the statistics of the batch: quick and exact in channels_last on a CPU, where the library is not.
+"""Batch norm with batch statistics: fast and accurate in channels_last on a CPU.
 
 The library sums each channel of a channels_last map one after the other in float32: the statistics of 32,768 pixels
-are off by up to 4e-6, forty times more than in the other layout. In a network with kinks an error e of the states turns
-into one of the order of sqrt(e) in a gradient. Sums by halves cost nothing more.
+are off by up to 4e-6, forty times more than in the other layout. In a piecewise linear network an error e of the states
+turns into one of the order of sqrt(e) in a gradient. Sums by halves cost nothing more.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Concatenation whose backward pass hands out whole tensors, not views that every reader would copy for itself."""
+"""`torch.cat` whose gradients are contiguous, so that consumers need not copy them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Depthwise convolution whose derivatives, of any order, are depthwise convolutions again.
+"""Depthwise convolution whose derivatives of any order are depthwise convolutions.
 
 Autograd's double backward of a grouped convolution loops over the groups, and some of the library's backward
 kernels for 5x5 or dilated filters are ten times slower on a CPU than the forward one. Here convolution, adjoint
@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, pad
 
 
 class Shape(NamedTuple):
-    """What a depthwise convolution with an odd square filter and `same` padding is, apart from its numbers."""
+    """Shape parameters of a depthwise convolution with an odd square filter and `same` padding."""
 
     kernel: int
     stride: int
@@ -102,11 +102,11 @@ def convolve(x: Tensor, weight: Tensor, shape: Shape, bias: Tensor | None = None
     return conv2d(x, weight, bias, shape.stride, shape.padding, shape.dilation, weight.shape[0])
 
 
-def adjoint(y: Tensor, turned: Tensor, shape: Shape) -> Tensor:
-    """Return w^T y, outside autograd; `turned` is w turned by 180 degrees, which y is convolved with."""
+def adjoint(y: Tensor, flipped: Tensor, shape: Shape) -> Tensor:
+    """Return w^T y, outside autograd; `flipped` is w rotated by 180 degrees."""
     if shape.stride == shape.dilation == 2:
-        return spread(adjoint(y, turned, shape.on_even_pixels()), shape)
-    return conv2d(spread(y, shape), turned, None, 1, shape.padding, shape.dilation, turned.shape[0])
+        return spread(adjoint(y, flipped, shape.on_even_pixels()), shape)
+    return conv2d(spread(y, shape), flipped, None, 1, shape.padding, shape.dilation, flipped.shape[0])
 
 
 def weight_gradient(x: Tensor, y: Tensor, shape: Shape) -> Tensor:

@@ -1,4 +1,4 @@
-"""The auxiliary head: a second classifier that helps the gradient of deep cells in training."""
+"""The auxiliary classifier head used while training deep networks of cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks by name or genotype."""
+"""Build a network from a name or a genotype."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Cell(nn.Module):
 
     def forward(self, *inputs: Tensor, drop_path: float = 0.0) -> Tensor:
         """Return the concatenated outputs; `drop_path` is the probability of dropping a path in training."""
-        if quick_kernels_apply(inputs[0]):
+        if fused_path_applies(inputs[0]):
             return self._shared(inputs, drop_path if self.training else 0.0)
         states = [prepare(x) for prepare, x in zip(self._prepare(), inputs, strict=True)]
         for rows in self._incoming:
@@ -110,8 +110,8 @@ def plain_modules() -> Iterator[None]:
         _PLAIN.reset(token)
 
 
-def quick_kernels_apply(x: Tensor) -> bool:
-    """Tell whether x lies on a CPU and passes in plain precision, neither compiled, traced nor exported."""
+def fused_path_applies(x: Tensor) -> bool:
+    """Return whether the fused CPU path applies: CPU tensor, no autocast, not compiled, traced or exported."""
     if torch.compiler.is_compiling():  # first: the compiler cannot follow what comes after
         return False
     watched = _PLAIN.get() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]

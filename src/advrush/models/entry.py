@@ -1,4 +1,4 @@
-"""Networks that return more than logits: the entry with the logits is named."""
+"""Select the logits from the outputs of a network that returns several."""
 
 from __future__ import annotations
 

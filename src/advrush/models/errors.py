@@ -1,4 +1,4 @@
-"""The error of weights and exports."""
+"""The error for weights and exports."""
 
 from advrush.errors import AdvrushError
 

@@ -11,7 +11,7 @@ from advrush.config import check
 from advrush.kernels.batch_norm import normalize
 from advrush.models.activation_checkpointing import recomputed
 from advrush.models.auxiliary import AuxiliaryHead
-from advrush.models.cell import Cell, quick_kernels_apply
+from advrush.models.cell import Cell, fused_path_applies
 from advrush.models.fused.cell import run_block
 from advrush.models.stack import stack
 from advrush.space import DARTS, Space, space_named
@@ -93,7 +93,7 @@ class Network(nn.Module):
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits and the map after the second reduction."""
-        quick = quick_kernels_apply(x)
+        quick = fused_path_applies(x)
         if quick:  # the layout that they are quick in; it carries through every layer
             x = x.contiguous(memory_format=torch.channels_last)
             convolution, norm = self.stem

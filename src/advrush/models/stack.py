@@ -1,4 +1,4 @@
-"""The cells and fixed blocks of a network, planned by its search space, with the widths between them."""
+"""Stack cells and fixed blocks as the search space plans them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All names and formats for people: of attacks, primitives, cells and states; of counts, percents, times and runs."""
+"""Display names and number formats: attacks, primitives, cells, counts, percentages, durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report reads of a run directory: plain values, never a model."""
+"""Run directories as the report reads them: plain values, never a model."""
 
 from __future__ import annotations
 

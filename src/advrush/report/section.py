@@ -1,4 +1,4 @@
-"""What a section of the report is, what one is made of, and what a report tells of one kind of run."""
+"""Sections of the report, their parts, and the interface of what adds sections to it (Chapter)."""
 
 from __future__ import annotations
 

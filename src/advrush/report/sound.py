@@ -1,4 +1,4 @@
-"""Telling a run whose files are of another shape from a fault of the report."""
+"""Distinguish a damaged run from a bug of the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search records in an epoch: losses, curvature, the architecture so far."""
+"""Metrics of a search epoch: losses, curvature, entropy of alpha, the genotype so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the architecture step minimizes: objects that the one bilevel loop takes."""
+"""Objectives of the architecture step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of seeds as they are typed."""
+"""Parse lists of seeds such as 0..3."""
 
 from __future__ import annotations
 

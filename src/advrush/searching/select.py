@@ -1,4 +1,4 @@
-"""From a configuration to the objective it names."""
+"""Create the objective that a configuration names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two streams of a bilevel search: images for the weights and images for the architecture."""
+"""Batches of the bilevel search: one stream for the weights, one for the architecture."""
 
 from __future__ import annotations
 

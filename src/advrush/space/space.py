@@ -1,4 +1,4 @@
-"""A search space as a value: all that a search, a report or an analysis may know of it."""
+"""The search space as a value: primitives, topology, network plan, discretization, genotype text."""
 
 from __future__ import annotations
 

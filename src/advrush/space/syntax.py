@@ -1,4 +1,4 @@
-"""Reading the Python text of a named tuple without evaluating it."""
+"""Parse the Python text of a named tuple without evaluating it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configurations of what is judged by a table."""
+"""Configurations of the benchmarks by table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compared on a table: searches, and the choices that know nothing of curvature."""
+"""Methods compared on a table: searches, random choice, the largest network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A genotype's network with the weights that a supernet has for it."""
+"""A genotype's network with weights inherited from a supernet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of a network that might foretell its robustness without the training that would measure it."""
+"""Zero-cost predictors of robustness: scores of a network before adversarial training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has been measured of each row of a table, a line each in the run's rows.jsonl: a kill loses one row."""
+"""Log of measured rows of a table, one line each in the run's rows.jsonl."""
 
 from __future__ import annotations
 

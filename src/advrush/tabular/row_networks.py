@@ -1,4 +1,4 @@
-"""The networks of a table's rows in the state in which they are probed."""
+"""Build the networks of a table's rows as they are scored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished search's supernet thinks of the rows of a table: their scores with inherited weights."""
+"""Score the rows of a table with a search's supernet (inherited weights)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table in which the accuracy of every architecture of a space, or of a sample of it, is written."""
+"""A table of measured accuracies of the architectures of a space."""
 
 from __future__ import annotations
 

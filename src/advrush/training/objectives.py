@@ -1,4 +1,4 @@
-"""What a training minimizes: objects that the one loop takes."""
+"""Training objectives: standard, PGD, TRADES, MART."""
 
 from __future__ import annotations
 

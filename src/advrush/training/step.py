@@ -1,4 +1,4 @@
-"""One step of a training: examples, gradients, update; in parts, in half precision, over several processes."""
+"""One training step: adversarial examples, gradients, update; micro-batches, half precision, several processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from advrush.parallel import Parallel
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Objective, gradients
 
-STEEP = 2.0**12
+GRADIENT_SCALE = 2.0**12
 """Factor on the attack's loss in float16, in which the gradient of a confident example would vanish."""
 
 
@@ -28,7 +28,7 @@ class Stepper:
         self.optimizer = torch.optim.SGD(self.parameters, o.lr, o.momentum, weight_decay=o.weight_decay)
         half = config.precision == "float16"
         self.scaler = torch.amp.GradScaler(team.device.type, enabled=half)
-        self.attacked: nn.Module = Steep(self.model) if half else self.model
+        self.attacked: nn.Module = GradientScale(self.model) if half else self.model
 
     def __call__(self, x: Tensor, y: Tensor, generator: torch.Generator, *, lr: float, awp: float = 0.0) -> Tensor:
         """Take one step on x (N, C, H, W) and y (N,); return loss and accuracy (2,) without waiting for the device."""
@@ -92,8 +92,8 @@ def parts(count: int, size: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
 
 
-class Steep(nn.Module):
-    """A model whose gradients are multiplied by a constant: directions stay, none is lost to underflow."""
+class GradientScale(nn.Module):
+    """Loss scaling for the attack's input gradients in float16: multiplied by a constant, so that none underflows."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Steep(nn.Module):
         """Return the model's logits."""
         logits: Tensor = self.model(x)
         if logits.requires_grad:
-            logits.register_hook(lambda gradient: STEEP * gradient)  # type: ignore[no-untyped-call]
+            logits.register_hook(lambda gradient: GRADIENT_SCALE * gradient)  # type: ignore[no-untyped-call]
         return logits
 
 

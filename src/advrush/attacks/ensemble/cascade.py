@@ -1,4 +1,4 @@
-"""Attacks one after another, each on the examples that the earlier ones left correct, in full batches."""
+"""Run attacks one after another, each on the examples that are still correctly classified, in full batches."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Rounds:
 def _group(
     attack: Staged, index: int, number: int, own: Tensor, rows: Tensor, ledger: Ledger, shape: tuple[int, ...]
 ) -> Group:
-    """Return a group whose generator stands where the published order has it when round `number` begins."""
+    """Replay the reference implementation's random stream up to round `number`."""
     generator = seeded(attack.seed)
     threat = threat_model(attack.norm, attack.eps)
     for earlier in range(number):

@@ -1,4 +1,4 @@
-"""Signs that an attack's result is not to be trusted, looked for before and after (Croce and Hein 2020, section 6)."""
+"""Checks for unreliable results: random outputs, zero gradients, failed optimization (Croce and Hein 2020)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the random numbers of a batch come from.
+"""Random numbers for a batch: by batch, as in the reference implementation, or by example.
 
 `BatchDraws` takes them from generators in the order in which the published implementation does, so that the same seed
 and batch size give its outcomes. `ExampleDraws` derives them from the seed and the example's index alone, so that
@@ -39,7 +39,7 @@ class Draws(Protocol):
 
 @dataclass(frozen=True)
 class Group:
-    """Examples that draw together: of `size` examples that are left in it, those at `positions` are in the batch."""
+    """Examples that share one generator: it draws `size` samples, of which rows `positions` are used."""
 
     generator: torch.Generator
     size: int

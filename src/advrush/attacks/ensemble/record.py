@@ -1,4 +1,4 @@
-"""Which attack broke which example, and how far a cascade has come: all that a resume needs."""
+"""The record of a run of attacks: which attack broke which example, and where to resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attack, or an ensemble of several, found."""
+"""The result of an attack or of an ensemble of attacks."""
 
 from __future__ import annotations
 

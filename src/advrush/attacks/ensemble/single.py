@@ -1,4 +1,4 @@
-"""An attack by itself, which meets the examples batch by batch, each batch with a seed of its own."""
+"""Run a single attack batch by batch, with a seed for each batch."""
 
 from __future__ import annotations
 

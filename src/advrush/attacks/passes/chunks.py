@@ -1,4 +1,4 @@
-"""Passes through a model, in pieces that suit the machine."""
+"""Forward and backward passes of a batch in chunks that fit the memory."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def gradient(model: nn.Module, x: Tensor, value: Value) -> tuple[Tensor, Tensor,
 
 
 def _slope(total: Tensor, part: Tensor) -> Tensor:
-    """Return the gradient, zero where the model cuts the graph: the checks of AutoAttack tell of it."""
+    """Return the gradient, or zeros if the output does not depend on the input (reported by `checks`)."""
     if not total.requires_grad:
         return torch.zeros_like(part)
     return torch.autograd.grad(total, part, materialize_grads=True)[0]

@@ -1,4 +1,4 @@
-"""Counting what an attack costs: examples passed forward and backward."""
+"""Count the examples that an attack passes forward and backward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model as attacks search on it, in a quicker form, beside the exact one that has the last word."""
+"""Run attacks on a faster copy of a model (precision, compiled, BN folded); verify successes on the original."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Quick(nn.Module):
                 one that is compiled.
         """
         super().__init__()
-        self.exact = _Judge(model)
+        self.exact = _Exact(model)
         self.network = cast(nn.Module, torch.compile(model)) if compile else model
         self.dtype = dtype
         self.layout = torch.channels_last if channels_last else torch.preserve_format
@@ -84,8 +84,8 @@ def in_layout(
     return function(*images)
 
 
-class _Judge(nn.Module):
-    """The plain network behind a door of its own, so that its passes are counted apart from the quick ones."""
+class _Exact(nn.Module):
+    """Wraps the original model so that its forward passes can be counted separately."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

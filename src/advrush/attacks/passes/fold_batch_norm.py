@@ -1,4 +1,4 @@
-"""Batch norm with fixed statistics, folded into the convolution before it: fewer passes over the same numbers."""
+"""Fold batch norm with fixed statistics into the convolution before it."""
 
 from __future__ import annotations
 

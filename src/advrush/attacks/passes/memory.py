@@ -1,4 +1,4 @@
-"""Running out of memory in mid-attack: the batch is attacked again, with fewer examples in the model at once."""
+"""On running out of memory, repeat the batch with fewer examples in the model at once."""
 
 from __future__ import annotations
 

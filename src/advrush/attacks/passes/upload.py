@@ -1,4 +1,4 @@
-"""From the host's random numbers to the device's, without waiting for what the device is doing."""
+"""Copy random numbers from the host to the device without waiting for the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding what lies in a folder: the canonical archive first, else parquet, npz or class folders."""
+"""Detect the format of a folder: the canonical archive first, then parquet, npz, class folders."""
 
 from __future__ import annotations
 

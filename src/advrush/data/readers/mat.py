@@ -1,4 +1,4 @@
-"""MATLAB 5 files, as far as SVHN needs them: numeric arrays, packed or not.
+"""Read MATLAB 5 files as SVHN uses them: numeric arrays, compressed or not.
 
 A reader of our own: every length is checked against what is there, so that a damaged file is an error and cannot
 reach past a buffer.

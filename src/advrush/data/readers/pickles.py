@@ -1,4 +1,4 @@
-"""Pickled CIFAR batches without running what a pickle may ask for: no code outside this file is ever called.
+"""Read pickled CIFAR batches with a restricted unpickler: no code of the file is called.
 
 A pickle names functions to call. Here each of the few names that a pickled numpy array needs stands for a small
 function of this file that only notes the arguments; numpy's own unpickling code is not reached, and any other

@@ -1,1 +1,1 @@
-"""The fast forward pass: ReLU and pooling shared by all edges, kernels that are quick on a CPU."""
+"""The fused forward pass of cells: ReLU and pooling shared by all edges, fast CPU kernels."""

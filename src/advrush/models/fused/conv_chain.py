@@ -1,4 +1,4 @@
-"""A primitive read as what it computes: a feature of its source, then stages of convolutions and batch norm."""
+"""Parse a primitive as a chain: ReLU or pooling, then convolutions and batch norms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of a stage under autograd, by the quicker kernels where there are any."""
+"""Convolutions of a chain under autograd, by faster kernels where available."""
 
 from __future__ import annotations
 

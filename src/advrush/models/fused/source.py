@@ -1,4 +1,4 @@
-"""A state of a cell together with the features of it that primitives read, each computed once."""
+"""A cell's state with its ReLU and pooled maps, each computed once for all edges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a network for other tools, and checking that what was written computes the same."""
+"""Export a network to safetensors, torch.export or ONNX, and verify the exported copy."""
 
 from __future__ import annotations
 

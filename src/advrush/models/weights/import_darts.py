@@ -1,4 +1,4 @@
-"""Networks from checkpoints: sizes are read off the shapes, so that only the architecture must be named."""
+"""Import a network from a checkpoint; sizes are inferred from the shapes of its tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network from an ONNX file, computed by torch, so that attacks have its gradients."""
+"""Import a network from an ONNX file as torch operations, with gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operators of ONNX that networks for images are made of, as functions of torch."""
+"""ONNX operators of image networks as torch functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that researchers have: checkpoints in the layout of the published DARTS and AdvRush code."""
+"""Read state dicts from checkpoints in the layout of the published DARTS and AdvRush code."""
 
 from __future__ import annotations
 

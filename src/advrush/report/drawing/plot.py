@@ -1,4 +1,4 @@
-"""Matplotlib without global state: figures made, written as SVG that follows the page's colors, and let go."""
+"""Matplotlib figures without global state, written as reproducible SVG."""
 
 from __future__ import annotations
 
