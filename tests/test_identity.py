@@ -20,6 +20,8 @@ RECIPES = {
     ("search", "authors"): "141338f0",
     ("search", "authors-2021"): "b1e9b4f2",
     ("search", "demo"): "13186799",
+    ("search", "exact"): "9d351c3b",
+    ("search", "nasbench201"): "6b525cff",
     ("search", "paper"): "cc243add",
     ("search", "small"): "f6e3841e",
     ("search", "smoke"): "ba6c4f0f",
@@ -65,9 +67,8 @@ def test_a_recipe_finds_the_runs_that_were_made_with_it(recipe: tuple[str, str])
     assert digest(read_recipe(stage, STAGES[stage], name)) == RECIPES[recipe]
 
 
-def test_every_recipe_is_pinned() -> None:
-    found = {(stage, name) for stage in STAGES for name in recipes(stage)}
-    assert found == set(RECIPES), "give a new recipe its line in RECIPES: digest(read_recipe(stage, class, name))"
+def test_no_recipe_that_runs_were_made_with_has_gone() -> None:
+    assert set(RECIPES) <= {(stage, name) for stage in STAGES for name in recipes(stage)}
 
 
 @pytest.mark.parametrize("cls", DEFAULTS, ids=lambda cls: cls.__name__)
