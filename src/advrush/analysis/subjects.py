@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from advrush.analysis.config import ArchitectureConfig
 from advrush.analysis.scores import Score, evaluations_beside, scores
-from advrush.models.build import canonical, display_name
+from advrush.models.build import canonical, display_name, is_known
 from advrush.models.weights.saved import Blueprint, read_blueprint
 from advrush.run import Run
 from advrush.searching import derive
 from advrush.space import PUBLISHED, Architecture, resolve
-from advrush.space.files import path_of, read_text
+from advrush.space.files import place_of, read_text
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Subject:
 
 def find_subject(text: str, config: ArchitectureConfig) -> Subject:
     """Return what a name, a genotype's text or file, a weights file, or a run of any stage stands for."""
-    path = path_of(text)
+    path = place_of(text, is_known)
     if path is not None and path.is_dir():
         return _of_run(Run.at(path), config)
     if path is not None and path.suffix == ".safetensors":

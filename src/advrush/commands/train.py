@@ -21,7 +21,7 @@ from advrush.models.build import canonical, display_name, is_known
 from advrush.models.count import parameters
 from advrush.progress import plain_console
 from advrush.searching import derive
-from advrush.space.files import path_of, read_text
+from advrush.space.files import path_of, place_of, read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
 from advrush.training.loop import blueprint_of
@@ -138,8 +138,8 @@ def architecture(text: str) -> str:
     architecture, also where a file or folder is called so, unless the folder is a run.
     """
     text = run_of(text)
-    path = path_of(text)
-    if path is None or (is_known(text) and not (path / "config.toml").is_file()):
+    path = place_of(text, is_known)
+    if path is None:
         return text
     if path.is_dir():
         return derive(path).to_json()

@@ -25,7 +25,7 @@ from advrush.report.records import Record
 from advrush.report.sections.compose import numbers
 from advrush.report.sound import check_sound
 from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
-from advrush.space.files import path_of, read_text
+from advrush.space.files import path_of, place_of, read_text
 
 HEAD: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "bold"}
 
@@ -35,7 +35,7 @@ def show(target: str, console: Console) -> None:
 
     Raises GenotypeError with a suggestion for an unknown name, RunError for a folder that is no run.
     """
-    path = path_of(target)
+    path = place_of(target, _is_published)
     if path is not None and path.is_dir():
         console.print(run_text(path))
         return
@@ -44,7 +44,7 @@ def show(target: str, console: Console) -> None:
 
 def facts(target: str) -> dict[str, Any]:
     """Return what `show` prints as plain values: a run's state, configuration, result and genotype; or a genotype."""
-    path = path_of(target)
+    path = place_of(target, _is_published)
     if path is None or not path.is_dir():
         return {"genotype": json.loads(read_genotype(target, path).to_json())}
     record = Record.read(path)
@@ -73,14 +73,14 @@ def architectures_of(targets: Sequence[str]) -> dict[str, Architecture]:
     """Return the genotypes of published names, files, texts, or runs of a search or training, by short names."""
     found: dict[str, Architecture] = {}
     for target in targets:
-        path = path_of(target)
+        path = place_of(target, _is_published)
         name = path.resolve().stem if path is not None and path.exists() else target[:40]
         genotype: Architecture | None
         if path is not None and path.is_dir():
             record = Record.read(path)
             genotype = record.genotype()
             arch = str(record.config.get("arch", ""))
-            if genotype is None and (arch.lower() in map(str.lower, PUBLISHED) or path_of(arch) is None):
+            if genotype is None and (_is_published(arch) or path_of(arch) is None):
                 genotype = read_genotype(arch, None)
             if genotype is None:
                 what = f" ({arch})" if arch else ""
@@ -89,6 +89,10 @@ def architectures_of(targets: Sequence[str]) -> dict[str, Architecture]:
             genotype = read_genotype(target, path)
         found[name if name not in found else f"{name} (2)"] = genotype
     return found
+
+
+def _is_published(text: str) -> bool:
+    return text.lower() in map(str.lower, PUBLISHED)
 
 
 def read_genotype(target: str, path: Path | None) -> Architecture:

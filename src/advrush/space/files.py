@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from pathlib import Path
 
 from advrush.errors import GenotypeError
@@ -17,6 +18,15 @@ def path_of(text: str) -> Path | None:
     """Return `text` as a path, or None where it is too long for one or is itself a genotype's text."""
     own = any(mark in text for mark in ("Genotype(", "{", "|", "\0", "\n"))
     return None if own or len(text) >= LONGEST_PATH else Path(text)
+
+
+def place_of(text: str, is_name: Callable[[str], bool]) -> Path | None:
+    """Return `text` as a path, None where it is none, or the name of an architecture (`is_name` tells).
+
+    A name is the architecture, also where a file or folder is called so, unless the folder is a run.
+    """
+    path = path_of(text)
+    return None if path is None or (is_name(text) and not (path / "config.toml").is_file()) else path
 
 
 def read_text(path: Path) -> str:
