@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush import analyze_path
-from advrush.analysis import BezierPath, PathConfig, largest_loss, train_bend
+from advrush.analysis import BezierPath, PathConfig, analyze_architecture, bezier, largest_loss, path_stage, train_bend
 from advrush.analysis.bezier import recompute_statistics
 from advrush.analysis.intervals import pearson
 from advrush.cli import main
 from advrush.data import DataConfig, Split
 from advrush.errors import ConfigError
 from advrush.models.normalize import Normalized
+from advrush.report.records import Record
 
 
 def network(seed: int, *, width: int = 4) -> nn.Module:
@@ -161,3 +162,47 @@ def test_a_run_holds_the_correlations_of_what_it_measured(trained: tuple[Path, P
 def test_the_command_asks_for_two_networks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", "path", "runs/train/a"]) == 2
     assert "expected a standard and an adversarial training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stop", ["bend", "point"])
+def test_an_interrupted_run_ends_like_one_left_alone(
+    stop: str, trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    adversarial, standard = trained
+    config = PathConfig(
+        data=DataConfig("digits", train_examples=96), points=3, epochs=3, images=8, statistics_images=32, eps=0.1,
+        attack_steps=2, restarts=1, batch_size=32,
+    )  # fmt: skip
+    whole = analyze_path(standard, adversarial, config, runs_dir=tmp_path / "whole", display=False)
+    done: list[int] = []
+
+    def dies_after(count: int, name: str, patch: pytest.MonkeyPatch) -> None:
+        before = getattr(path_stage if name == "_point" else bezier, name)
+
+        def work(*args: object, **options: object) -> object:
+            if len(done) == count:
+                raise Killed
+            done.append(1)
+            return before(*args, **options)
+
+        patch.setattr(path_stage if name == "_point" else bezier, name, work)
+
+    name, count = ("_descend", 4) if stop == "bend" else ("_point", 2)  # three steps an epoch
+    with monkeypatch.context() as patch:
+        dies_after(count, name, patch)
+        with pytest.raises(Killed):
+            analyze_path(standard, adversarial, config, runs_dir=tmp_path / "part", display=False)
+    done.clear()
+    dies_after(1000, name, monkeypatch)
+    run = analyze_path(standard, adversarial, config, runs_dir=tmp_path / "part", display=False)
+    assert len(done) == (6 if stop == "bend" else 1), "what was done is done again"
+    for name in ("bend.safetensors", "path.safetensors", "result.json"):
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+
+
+def test_the_list_of_runs_knows_how_long_an_analysis_took(tmp_path: Path) -> None:
+    run = analyze_architecture(["advrush"], runs_dir=tmp_path, display=False)
+    assert 0 < Record.read(run.path).seconds < 600

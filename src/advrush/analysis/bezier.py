@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,14 @@ from advrush.models.normalize import Normalized
 MOMENTUM = 0.9
 CLIP = 5.0
 """Largest 2-norm of a step's gradients together."""
+
+
+class BendState(TypedDict):
+    """How far the training of a bend has come: `torch.load(weights_only=True)` reads it back."""
+
+    losses: list[float]
+    bend: dict[str, Tensor]
+    velocity: dict[str, Tensor]
 
 
 class BezierPath:
@@ -86,19 +95,30 @@ def train_bend(
     weight_decay: float = 0.0,
     seed: int = 0,
     each_epoch: Callable[[int, Iterator[tuple[Tensor, Tensor]]], Iterable[tuple[Tensor, Tensor]]] | None = None,
+    state: BendState | None = None,
+    on_epoch: Callable[[BendState], None] | None = None,
 ) -> list[float]:
     """Train the bend so that the cross-entropy is low along the path (Garipov et al. 2018); return it by epoch.
 
     Each step draws t evenly from 0 to 1 and descends the batch's loss at w(t), batch norms on the batch's statistics;
     the bend's gradient is `2 t (1 - t)` times that of w(t). SGD with momentum 0.9, a cosine to 0.
     Images go as they are, without augmentation. `each_epoch(epoch, batches)` may pass them through a progress bar.
+    `on_epoch` gets after each epoch what, given as `state`, makes an interrupted training end as one left alone.
     """
     device = next(path.network.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     velocity = {name: torch.zeros_like(b) for name, b in path.bend.items()}
     steps = epochs * (len(split) // batch_size)
-    losses, step = [], 0
-    for epoch in range(epochs):
+    losses: list[float] = []
+    if state is not None:
+        losses = list(state["losses"])
+        for name, b in path.bend.items():
+            b.copy_(state["bend"][name])
+            velocity[name].copy_(state["velocity"][name])
+    step = len(losses) * (len(split) // batch_size)
+    for _ in range(step):  # one number a step
+        torch.rand((), generator=generator, dtype=torch.float64)
+    for epoch in range(len(losses), epochs):
         total, count = 0.0, 0
         batches = epoch_batches(split, batch_size=batch_size, seed=seed, epoch=epoch)
         for x, y in each_epoch(epoch, batches) if each_epoch else batches:
@@ -109,6 +129,8 @@ def train_bend(
             )  # fmt: skip
             total, count, step = total + loss, count + 1, step + 1
         losses.append(total / count)
+        if on_epoch is not None:
+            on_epoch({"losses": list(losses), "bend": path.bend, "velocity": velocity})
     return losses
 
 

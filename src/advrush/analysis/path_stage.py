@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advrush.analysis.bezier import BezierPath, train_bend
+from advrush.analysis.bezier import BendState, BezierPath, train_bend
 from advrush.analysis.config import PathConfig
 from advrush.analysis.intervals import correlation, mean_interval
 from advrush.analysis.largest_loss import largest_loss
@@ -43,7 +43,8 @@ def analyze_path(
     training images, and on test images the standard loss, lambda_max of the input Hessian, the largest loss that PGD
     finds in the eps-ball, and c of Theorem 1. `result.json` holds their means with 95% bootstrap intervals, and
     Pearson's and Spearman's correlation of lambda_max with the adversarial loss along the path; `path.safetensors` the
-    values of each image, (images, points), `bend.safetensors` the bend. Other arguments as in `evaluate`.
+    values of each image, (images, points), `bend.safetensors` the bend. Other arguments as in `evaluate`. An
+    interrupted run goes on after its last whole epoch of the bend's training, or its last whole point.
 
     Raises ConfigError for two networks whose parameters differ in name or shape.
     """
@@ -70,9 +71,15 @@ def _measure(
     path.to(device)
     train = dataset.train.to(device)
     size = min(config.batch_size, len(train))
+    state: dict[str, Any] = run.load_state() or {"epoch": 0, "bend": None, "points": []}
+
+    def keep(bend: BendState) -> None:
+        state.update(epoch=len(bend["losses"]), bend=bend)
+        run.save_state(state)
+
     losses = train_bend(
         path, train, epochs=config.epochs, batch_size=size, lr=config.lr, weight_decay=config.weight_decay,
-        seed=config.seed,
+        seed=config.seed, state=state["bend"], on_epoch=keep,
         each_epoch=lambda epoch, batches: screen.steps(batches, total=len(train) // size, epoch=epoch),
     )  # fmt: skip
     if losses:
@@ -82,10 +89,14 @@ def _measure(
     places = np.linspace(0.0, 1.0, config.points)
     found: dict[str, list[Tensor]] = {name: [] for name in (*QUANTITIES, "correct", "robust")}
     batches = max(1, min(config.statistics_images, len(train)) // size)
-    for t in screen.steps(places.tolist(), total=config.points, epoch=config.epochs):
-        images = (x for x, _ in islice(epoch_batches(train, batch_size=size, seed=config.seed, epoch=0), batches))
-        for name, value in _point(path.at(t, images), x, y, config).items():
-            found[name].append(value.cpu())
+    for i, t in enumerate(screen.steps(places.tolist(), total=config.points, epoch=config.epochs)):
+        if i == len(state["points"]):
+            images = (x for x, _ in islice(epoch_batches(train, batch_size=size, seed=config.seed, epoch=0), batches))
+            point = _point(path.at(t, images), x, y, config)
+            state["points"].append({name: value.cpu() for name, value in point.items()})
+            run.save_state(state)
+        for name, value in state["points"][i].items():
+            found[name].append(value)
         means = {name: float(found[name][-1].double().mean()) for name in QUANTITIES}
         screen.line(f"t = {t:.2f}    " + "  ".join(f"{name} {value:.4g}" for name, value in means.items()))
     arrays = {name: torch.stack(values, dim=1) for name, values in found.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,9 @@ def analyze(
             with Display(title, epochs=epochs, show=display) as screen:
                 for text in odd:
                     screen.line(f"warning: {text}")
+                started = time.monotonic()
                 work(run, screen, team.device)
+                run.log({"epoch": 0, "seconds": round(time.monotonic() - started, 3)})
     return run
 
 
