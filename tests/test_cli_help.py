@@ -126,7 +126,7 @@ def test_names_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["sea"], ["search"]),
         (["search", "sm"], ["small", "smoke"]),
         (["analyze", "c"], ["curvature"]),
-        (["evaluate", "RUN", "--attacks", "pgd"], ["pgd", "pgd_dlr"]),
+        (["evaluate", "RUN", "--attacks", "pgd"], ["pgd", "pgd_dlr", "pgd_pma"]),
         (["evaluate", "RUN", "--norm", ""], ["L2", "Linf"]),
         (["train", "small", "--data.da"], ["--data.dataset"]),
         (["train", "small", "--data.dataset", "cifar"], ["cifar10", "cifar100"]),
