@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import settings
 
+from hostile import MORE
+
 torch.set_num_threads(1)
-settings.register_profile("suite", derandomize=True, deadline=None, database=None)
-settings.load_profile(os.environ.get("ADVRUSH_FUZZ", "suite"))
+settings.register_profile("suite", derandomize=MORE == 1, deadline=None, database=None)
+settings.load_profile("suite")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

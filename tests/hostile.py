@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 
 from advrush.errors import AdvrushError
+
+MORE = int(os.environ.get("ADVRUSH_FUZZ", "1"))
+"""How many times the examples of the test suite hypothesis tries; more than one: other ones each time."""
 
 BEYOND_PRINTING = 16**5000
 """Python refuses to write a whole number of more than 4,300 digits as text."""

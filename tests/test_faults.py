@@ -21,3 +21,30 @@ def test_a_sample_of_faults() -> None:
     assert " tried, 0 failed" in done.stdout
     if "skipped:" in done.stdout:
         pytest.skip(next(line for line in done.stdout.splitlines() if "skipped:" in line))
+
+
+def test_what_is_kept_at_each_step_is_noticed_and_nothing_is() -> None:
+    from faults.endurance import Watch, attack_batches
+
+    leak, watch = [], Watch("leaking")
+    for _ in range(40):
+        leak.append(bytearray(2**20))
+        watch.look()
+    assert not watch.flat() and watch.growth()["memory"] > 10 * 2**20
+    opened = Watch("files")
+    for _ in range(8):
+        leak.append(open("/dev/null", "rb"))  # noqa: SIM115
+        opened.look()
+    assert opened.growth()["files"] == 4
+    for file in leak[40:]:
+        file.close()
+    attacked = attack_batches(24)
+    assert attacked.flat(), str(attacked)
+
+
+def test_a_search_holds_no_more_at_its_end_than_in_its_middle(tmp_path: Path) -> None:
+    from faults.endurance import search_steps
+
+    watch = search_steps(32, tmp_path)
+    assert watch.flat(), str(watch)
+    assert len(watch.memory) == 32

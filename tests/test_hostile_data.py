@@ -27,7 +27,7 @@ from advrush.data.readers.mat import read_arrays
 from advrush.data.readers.pickles import load_batch
 from advrush.errors import DataError
 from data_files import TINY, cifar_python, parquet, png, svhn, tiny_imagenet
-from hostile import refusal
+from hostile import MORE, refusal
 
 BOUND = 400 * 2**20
 """Bytes that Python may take for a hostile file of a few kilobytes; without the checks each takes gigabytes."""
@@ -109,7 +109,7 @@ def load(kind: str, folder: Path, base: Path) -> str | None:
 
 
 @pytest.mark.parametrize("kind", SETS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25 * MORE, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_files_are_refused_by_name_or_read(
     kind: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

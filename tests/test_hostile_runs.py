@@ -25,7 +25,7 @@ from advrush.evaluation.targets import find_target
 from advrush.report import list_runs, show, write_report
 from advrush.run import Run
 from data_files import TINY, cifar_python
-from hostile import PLAIN, refusal
+from hostile import MORE, PLAIN, refusal
 from report_runs import make_evaluation, make_search, make_training
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>\x1b]0;title\x07[red]'
@@ -70,7 +70,7 @@ def look(run: Path) -> Iterator[str | None]:
 
 
 @pytest.mark.parametrize("stage", ["search", "train", "evaluate"])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25 * MORE, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_in_a_file_of_a_run(stage: str, runs: dict[str, Path], data: st.DataObject) -> None:
     run = runs[stage]

@@ -19,7 +19,7 @@ from advrush.models.weights.saved import Blueprint, load
 from advrush.searching import SearchConfig
 from advrush.space import PUBLISHED, resolve
 from advrush.training import TrainConfig
-from hostile import PLAIN, VALUES, refusal
+from hostile import MORE, PLAIN, VALUES, refusal
 
 SMALL = Blueprint("ADVRUSH", num_classes=3, channels=2, layers=3, mean=[0.5] * 3, std=[0.2] * 3)
 HUGE = "0x" + "f" * 5000
@@ -101,7 +101,7 @@ def test_blueprints_of_absurd_sizes(weights: Path, tmp_path: Path, field: str, v
         load(path)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40 * MORE)
 @given(PLAIN)
 def test_blueprints_of_any_content(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any.safetensors"

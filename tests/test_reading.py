@@ -17,7 +17,7 @@ from advrush.errors import AdvrushError, ConfigError, RunError
 from advrush.reading.gate import LONGEST, reading, reason, shown
 from advrush.reading.tensors import read_metadata, read_pickled, read_shapes, read_tensors
 from advrush.reading.text import parse_json, parse_toml, read_bytes, read_json, read_object, read_rows, read_toml
-from hostile import PLAIN, refusal
+from hostile import MORE, PLAIN, refusal
 
 DIGITS = "9" * 5000
 NESTED = 100_000
@@ -129,7 +129,7 @@ def test_states_are_read_and_their_checksums_compared(tmp_path: Path) -> None:
         read_pickled(path, checked=True)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60 * MORE)
 @given(st.data())
 def test_damaged_states_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.getbasetemp() / "states"
@@ -144,7 +144,7 @@ def test_damaged_states_are_refused_or_read(tmp_path_factory: pytest.TempPathFac
     assert "damaged.pt" in (refusal(read_pickled, path, checked=True) or "damaged.pt")
 
 
-@settings(max_examples=60)
+@settings(max_examples=60 * MORE)
 @given(st.data())
 def test_damaged_safetensors_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     import safetensors.torch

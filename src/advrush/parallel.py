@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
-from advrush.errors import ConfigError
+from advrush.errors import ConfigError, RunError
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,25 @@ class Parallel:
         value = torch.tensor([float(flag)], device=self.device)
         dist.broadcast(value, src=0)
         return bool(value.item())
+
+
+LOST = ("closed by peer", "reset by peer", "Broken pipe", "Connection refused", "imed out", "imeout", "gloo/")
+"""Words of the messages of collectives that miss a process."""
+
+
+@contextmanager
+def together(team: Parallel) -> Iterator[None]:
+    """Raise RunError, in place of what a collective raises, where another process of the job has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = isinstance(error, dist.DistError) or any(words in str(error) for words in LOST)
+        if team.world == 1 or not lost:
+            raise
+        raise RunError(
+            f"another process of this job of {team.world} has ended or cannot be reached, so process {team.rank} ends "
+            "too. Start the job again: it goes on from what was finished"
+        ) from None
 
 
 def is_main() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from advrush.errors import AdvrushError, RunError
-from advrush.parallel import Parallel
+from advrush.parallel import Parallel, together
 from advrush.run import Run
 
 
@@ -38,23 +38,31 @@ def stage(
         identity: what the run is of besides its configuration (see `Run.open`).
         data_dir: where the data lie now, for what follows on the run.
 
-    Raises RunError or ConfigError on every process where rank 0 cannot open the directory.
+    Raises RunError or ConfigError on every process where rank 0 cannot open the directory; RunError on those that are
+    left where one of the processes ends.
     """
-    run, refusal = None, None
-    try:
-        run = Run.open(
-            Path(runs_dir), kind, name or config.name, config, writer=team.is_main, identity=identity, data_dir=data_dir
-        )
-    except AdvrushError as error:
-        refusal = error
-    refused = team.share(refusal is not None)  # or the others would wait for a process that has left
-    if refusal is not None:
-        raise refusal
-    assert run is not None
-    try:
-        if refused:
-            raise RunError(f"{run.path}: the first process cannot open it; its message says why")
-        yield run, not team.share(run.done)
-        team.barrier()
-    finally:
-        run.close()
+    with together(team):
+        run, refusal = None, None
+        try:
+            run = Run.open(
+                Path(runs_dir),
+                kind,
+                name or config.name,
+                config,
+                writer=team.is_main,
+                identity=identity,
+                data_dir=data_dir,
+            )
+        except AdvrushError as error:
+            refusal = error
+        refused = team.share(refusal is not None)  # or the others would wait for a process that has left
+        if refusal is not None:
+            raise refusal
+        assert run is not None
+        try:
+            if refused:
+                raise RunError(f"{run.path}: the first process cannot open it; its message says why")
+            yield run, not team.share(run.done)
+            team.barrier()
+        finally:
+            run.close()

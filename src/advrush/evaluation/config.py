@@ -49,6 +49,8 @@ class EvaluateConfig:
     held to the published implementation's to the last bit."""
     save_examples: bool = field(default=False, metadata={"since": 2})
     """Keep the adversarial examples of every attack and what the network says of them, in adversarial.safetensors."""
+    sanity: bool = field(default=False, metadata={"since": 2})
+    """Also make the field's checks of an evaluation: more steps help, a large radius breaks all, and others."""
     fold_norms: bool = True
     """Fold batch norms into the convolutions before them where attacks search; not with order batch either."""
 

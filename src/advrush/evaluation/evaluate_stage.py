@@ -24,6 +24,7 @@ from advrush.evaluation.lines import Pace, by_class, confusion, outcome_lines, s
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.robust_accuracy import measure
+from advrush.evaluation.sanity import sanity
 from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
 from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
@@ -180,6 +181,9 @@ def _write(
         for kind, sweep in sweeps.items()
     }
     result = _result(config, dataset, outcome, exact_model(searched))
+    if config.sanity:
+        checks = sanity(searched, x, y, outcome.clean, eps=config.eps, norm=config.norm, seed=config.seed)
+        result["sanity"] = [each.to_dict() for each in checks]
     names = [attack.name for attack in outcome.attacks]
     result["by_class"] = {name: by_class(flags[name], y, dataset.num_classes) for name in ("clean", *names)}
     if config.save_examples:

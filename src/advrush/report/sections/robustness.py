@@ -205,7 +205,17 @@ def sentence(record: Record) -> str:
         acc, low, high = attacked[strongest]
         under = "in the worst case of all attacks" if strongest == WORST else f"under {attack_label(strongest)}"
         line += f" and {percent(acc)}% {under} (95% interval {percent(low, 1)} to {percent(high, 1)}%)"
-    return line + "."
+    return f"{line}.{checked(record)}"
+
+
+def checked(record: Record) -> str:
+    """Return a sentence about the checks of an evaluation, nothing where they were not asked for."""
+    checks = (record.result or {}).get("sanity")
+    if not checks:
+        return ""
+    failed = [f"{each['name']} ({each['found']})" for each in checks if not each["passed"]]
+    told = f" It passes {len(checks) - len(failed)} of {len(checks)} checks of the evaluation"
+    return f"{told}; not: {'; '.join(failed)}." if failed else f"{told}."
 
 
 def finished(records: Sequence[Record]) -> list[Record]:
