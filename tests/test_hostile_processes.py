@@ -21,13 +21,16 @@ RECIPE = """
 arch = "resnet18"
 channels = 2
 objective = "standard"
-epochs = 30
+epochs = 8
 batch_size = 16
 validation_examples = 16
 
 [data]
 dataset = "digits"
-train_examples = 64
+train_examples = 48
+
+[attack]
+val_steps = 1
 
 [augment]
 crop = 0
@@ -74,9 +77,9 @@ def test_a_killed_process_ends_the_others_with_a_message_and_the_job_resumes(tmp
         assert "another process of this job of 2 has ended" in " ".join(words.split())
         assert not list(tmp_path.rglob("result.json"))
     for process in (again := job(tmp_path / "runs", arguments)):
-        process.communicate(timeout=300)
+        process.communicate(timeout=400)
     assert [process.returncode for process in again] == [0, 0]
-    assert len(list(tmp_path.rglob("result.json"))) == 1 and rows_in(tmp_path) == 30
+    assert len(list(tmp_path.rglob("result.json"))) == 1 and rows_in(tmp_path) == 8
 
 
 def rows_in(folder: Path) -> int:

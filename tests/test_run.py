@@ -168,3 +168,13 @@ def test_file_system_without_locks_is_written_to(tmp_path: Path, monkeypatch: py
     run.finish({})
     run.close()
     assert run.done
+
+
+def test_metrics_that_were_lost_beside_a_state_are_named(opened: Open) -> None:
+    run = opened()
+    for epoch in range(2):
+        run.log({"epoch": epoch, "seconds": 1.0})
+    run.check_metrics(2, ("seconds",))
+    for epochs, keys in ((3, ("seconds",)), (1, ("seconds",)), (2, ("seconds", "loss"))):
+        with pytest.raises(RunError, match=r"metrics\.jsonl: tells"):
+            run.check_metrics(epochs, keys)

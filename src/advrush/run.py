@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -194,6 +194,15 @@ class Run:
             if not isinstance(row.get("epoch"), int):
                 raise RunError(f"{path}: a row without a number of its epoch; delete the run to begin anew")
         return rows
+
+    def check_metrics(self, epochs: int, keys: Iterable[str]) -> None:
+        """Raise RunError unless metrics.jsonl tells these values of each of the epochs that the state is behind."""
+        told = [row["epoch"] for row in self.metrics() if all(key in row for key in keys)]
+        if told != list(range(epochs)):
+            raise RunError(
+                f"{self.path / 'metrics.jsonl'}: tells {len(told)} of the {epochs} epochs that {LAST} is of: damaged; "
+                "delete both to begin the run anew"
+            )
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one epoch's row."""

@@ -42,6 +42,9 @@ from advrush.seeds import Purpose, derive_seed
 from advrush.space import Architecture, space_named
 from advrush.stage import stage
 
+LAST_ROW = ("loss_train", "acc_train", "loss_val", "acc_val", "curvature")
+"""What the result repeats of the last epoch."""
+
 
 def search(
     config: SearchConfig,
@@ -219,6 +222,8 @@ class _Search:
             return
         with reading(self.run.path / LAST, "the state of this search; delete it to begin anew"):
             self.epoch = state["epoch"]
+            if self.team.is_main:
+                self.run.check_metrics(self.epoch, (*LAST_ROW, "seconds"))
             self.supernet.load_state_dict(state["supernet"])
             self.weight_optimizer.load_state_dict(state["weight_optimizer"])
             self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
@@ -239,7 +244,7 @@ class _Search:
         rows = self.run.metrics()
         genotype = self.supernet.genotype()
         self.run.write_json("genotype.json", genotype.to_dict())
-        last = {key: rows[-1][key] for key in ("loss_train", "acc_train", "loss_val", "acc_val", "curvature")}
+        last = {key: rows[-1][key] for key in LAST_ROW}
         if path := self._curvature_path():
             last["curvature_path"] = path
         self.run.finish({"genotype": genotype.to_dict(), **last, "seconds": sum(row["seconds"] for row in rows)})

@@ -228,6 +228,8 @@ class _Training:
             return
         with reading(self.run.path / LAST, "the state of this training; delete it to begin anew"):
             self.epoch, self.best = state["epoch"], {key: state["best"][key] for key in self.best}
+            if self.team.is_main:
+                self.run.check_metrics(self.epoch, ("clean_acc_val", "robust_acc_val", "seconds"))
             self.model.load_state_dict(state["model"])
             self.stepper.optimizer.load_state_dict(state["optimizer"])
             self.stepper.scaler.load_state_dict(state["scaler"])
