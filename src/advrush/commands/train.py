@@ -24,7 +24,7 @@ from advrush.searching import derive
 from advrush.space.files import path_of, place_of, read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
-from advrush.training.loop import blueprint_of
+from advrush.training.blueprint import blueprint_of
 
 FIXED_DEPTH = ("resnet18", "densenet121")
 """Networks without cells, whose depth is theirs."""

@@ -18,19 +18,19 @@ from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
 from advrush.identity import described
-from advrush.models.cell import plain_modules
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
-from advrush.models.weights.saved import BEST, DROP, WEIGHTS, Blueprint, class_metadata
+from advrush.models.weights.saved import BEST, DROP, WEIGHTS, class_metadata
 from advrush.progress import Display
 from advrush.reading.gate import reading
 from advrush.run import LAST, Run, memory_advice
 from advrush.seeds import Purpose, derive_seed
 from advrush.stage import stage
 from advrush.track import Mirror, tracker
+from advrush.training.blueprint import blueprint_of, check_batch_norm
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
-from advrush.training.step import Stepper, parts
+from advrush.training.step import Stepper
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
     dataset = config.data.load(data_dir)
     identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
     if team.world == 1:
-        _check_batch_norm(config, dataset)
+        check_batch_norm(config, dataset)
     with stage(team, runs_dir, "train", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
             with memory_advice("batch_size", config.batch_size):
@@ -81,37 +81,6 @@ def objective_of(config: TrainConfig) -> Objective:
             return Trades(attack, config.beta)
         case "mart":
             return Mart(attack, config.beta)
-
-
-def blueprint_of(config: TrainConfig, dataset: Dataset) -> Blueprint:
-    """Return what builds the network of a training."""
-    normalize = config.objective == "standard" if config.normalize is None else config.normalize
-    return Blueprint(
-        arch=config.arch,
-        num_classes=dataset.num_classes,
-        image_size=dataset.image_size,
-        in_channels=dataset.channels,
-        channels=config.channels,
-        layers=config.layers,
-        auxiliary=config.auxiliary > 0,
-        mean=dataset.mean if normalize else None,
-        std=dataset.std if normalize else None,
-    )
-
-
-def _check_batch_norm(config: TrainConfig, dataset: Dataset) -> None:
-    """Raise ConfigError where a single example goes through a network whose batch norm then has but one value."""
-    field = "batch_size" if config.micro_batch is None else "micro_batch"
-    size = config.micro_batch or config.batch_size
-    sizes = {part.stop - part.start for part in parts(config.batch_size, size)}
-    if 1 not in sizes:
-        return
-    with torch.device("meta"), plain_modules():
-        network = blueprint_of(config, dataset).build().train()
-        try:
-            network(torch.empty(1, dataset.channels, dataset.image_size, dataset.image_size))
-        except ValueError:  # batch norm: more than 1 value per channel
-            check(False, field, size, "2 or more: batch norm cannot normalize the single value of one example")
 
 
 class _Training:
