@@ -44,6 +44,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["search", "small"], "cifar10 does not come with the install"),
         (["search", "smoke", "--seeds", "3..1"], "seeds: got '3..1'"),
         (["train", "smoke", "--arch", "ADVRSH"], "did you mean 'advrush'?"),
+        (["train", "small", "--arch", "ADVRSH"], "did you mean 'advrush'?"),
         (["evaluate", "nothing-here"], "no such run or weights file"),
         (["evaluate"], "name a training run"),
         (["show", "ADVRSH"], "did you mean 'ADVRUSH'?"),

@@ -21,6 +21,7 @@ from advrush.models.build import canonical, display_name, is_known
 from advrush.models.count import parameters
 from advrush.progress import plain_console
 from advrush.searching import derive
+from advrush.space import resolve
 from advrush.space.files import path_of, place_of, read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
@@ -44,8 +45,11 @@ def train(arguments: list[str]) -> None:
     recipe = one_recipe("train", words, rest)
     default = read_recipe("train", TrainConfig, recipe)
     config, launch = parse("advrush train RECIPE", default, TrainLaunch(), rest, "Train a network.")
+    arch = architecture(config.arch)
+    if resolve(arch) is None:
+        canonical(arch)  # a name that is none is told before data that are not there
     config, launch = on_data(config, launch, rest)
-    config = fitted(replace(config, arch=architecture(config.arch)), rest)
+    config = fitted(replace(config, arch=arch), rest)
     if printed_config(config, launch):
         return
     if launch.shows and parallel.is_main():
@@ -81,10 +85,11 @@ def _opening(config: TrainConfig, launch: TrainLaunch, recipe: str) -> dict[str,
     name = display_name(config.arch) if known else "own genotype"
     attack = config.attack
     how = "clean images" if config.objective == "standard" else f"PGD-{attack.steps} at Linf, eps {attack.eps:.4g}"
+    epochs = f"{config.epochs} epoch{'' if config.epochs == 1 else 's'}"
     return {
         "data": data_line(dataset, training=True),
         "network": f"{name}, {count:,} parameters",
-        "train": f"{config.objective} on {how}, {config.epochs} epochs in batches of {config.batch_size}",
+        "train": f"{config.objective} on {how}, {epochs} in batches of {config.batch_size}",
         "device": device_line(launch.device),
         "cost": cost_line("train", recipe),
         "run": run_line(launch, "train", config),
