@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from io import BytesIO
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,13 +20,15 @@ from advrush.report.figures import (
     accuracy_bars,
     architecture_curves,
     attack_label,
+    comparison_curves,
     curvature_curves,
     search_curves,
     switch_epoch,
     training_curves,
 )
 from advrush.report.pictures import amplification, examples, png_uri
-from advrush.report.records import softmax
+from advrush.report.records import Record, softmax
+from advrush.report.sections.comparison import told_apart
 from advrush.space import DARTS
 
 SEARCH = [
@@ -70,6 +73,26 @@ def test_curves_of_several_searches_share_one_logarithmic_panel() -> None:
     assert axis.get_yscale() == "log"
     zeros = [{**row, "curvature": 0.0} for row in SEARCH]
     assert curvature_curves({"zero": zeros}).axes[0].get_yscale() == "linear"
+
+
+def test_searches_are_compared_by_validation_loss_and_curvature() -> None:
+    left, right = comparison_curves({"one": SEARCH, "two": SEARCH[1:4]}).axes
+    losses = [line.get_xydata().tolist() for line in left.lines[:2]]
+    assert losses[0] == [[row["epoch"] + 1, row["loss_val"]] for row in SEARCH]
+    assert losses[1] == losses[0][1:4]
+    assert (left.get_yscale(), right.get_yscale()) == ("linear", "log")
+    assert [line.get_color() for line in left.lines[:2]] == [line.get_color() for line in right.lines[:2]]
+
+
+def test_searches_of_several_gammas_are_named_by_them() -> None:
+    def search(name: str, objective: str, gamma: float, seed: int = 0) -> Record:
+        config = {"name": name, "objective": objective, "curvature": {"gamma": gamma}, "seed": seed}
+        path = Path(f"runs/search/{name}-{gamma:g}{seed}")
+        return Record(path, "search", name, "0a1b", config, {}, (), None)
+
+    names = told_apart([search("a", "advrush", 0.01), search("b", "advrush", 0.1), search("c", "darts", 0.01)])
+    assert list(names.values()) == ["a: advrush, γ = 0.01", "b: advrush, γ = 0.1", "c: darts"]
+    assert list(told_apart([search("a", "advrush", 0.01), search("b", "advrush", 0.01)]).values()) == ["a", "b"]
 
 
 def test_training_curves_are_percent_and_leave_unmeasured_epochs_out() -> None:

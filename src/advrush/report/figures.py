@@ -2,7 +2,7 @@
 
 from advrush.report.drawing.axes import rate_drops, switch_epoch
 from advrush.report.labels import attack_label
-from advrush.report.sections.comparison import curvature_curves
+from advrush.report.sections.comparison import comparison_curves, curvature_curves
 from advrush.report.sections.curvature import curvature_figure
 from advrush.report.sections.landscape import Range, surface_figure
 from advrush.report.sections.path import path_figure
@@ -16,6 +16,7 @@ __all__ = [
     "accuracy_bars",
     "architecture_curves",
     "attack_label",
+    "comparison_curves",
     "curvature_curves",
     "curvature_figure",
     "path_figure",

@@ -1,16 +1,17 @@
-"""Section "Searches compared": L_lambda of several searches (Figure A1), and how far their genotypes agree."""
+"""Section "Searches compared": L_val and L_lambda of several (Figures 2 and A1), and how far their genotypes agree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from advrush.report.agreement import Agreement, mean, pairwise
-from advrush.report.drawing.axes import Rows, epoch_axis, log_curve, mark_switch, switch_epoch
+from advrush.report.drawing.axes import Rows, dots, epoch_axis, log_curve, mark_switch, switch_epoch
 from advrush.report.drawing.palette import series_color
-from advrush.report.drawing.plot import legend_above, new_figure, to_svg
+from advrush.report.drawing.plot import legend_above, new_figure, to_svg, xy
 from advrush.report.labels import kind_label, percent
 from advrush.report.names import seed_names
 from advrush.report.records import Record
@@ -35,6 +36,38 @@ def curvature_curves(runs: Mapping[str, Rows]) -> Figure:
     return figure
 
 
+def comparison_curves(runs: Mapping[str, Rows]) -> Figure:
+    """Draw L_val (left, linear) and L_lambda (right, logarithmic) of several searches by epoch (Figures 2 and A1)."""
+    figure, (left, right) = new_figure(2)
+    for index, (label, rows) in enumerate(runs.items()):
+        left.plot(*xy(rows, "loss_val"), color=series_color(index), label=label, **dots(rows))
+        log_curve(right, rows, color=series_color(index), label=label)
+    switches = {switch_epoch(rows) for rows in runs.values()} - {None}
+    for axis in (left, right):
+        if len(switches) == 1:
+            mark_switch(axis, next(rows for rows in runs.values() if switch_epoch(rows) is not None))
+        epoch_axis(axis)
+    left.set_ylabel("L_val")
+    right.set_ylabel("L_λ (log scale)")
+    legend_above(figure, (left, right))
+    return figure
+
+
+def told_apart(searches: Sequence[Record]) -> dict[Path, str]:
+    """Return names of searches, with objective and gamma where these differ (Figures 2 and A1)."""
+    names = seed_names(searches)
+    kinds = {record.path: _objective(record) for record in searches}
+    if len(set(kinds.values())) < 2:
+        return names
+    return {path: name if kinds[path] in name else f"{name}: {kinds[path]}" for path, name in names.items()}
+
+
+def _objective(record: Record) -> str:
+    objective = str(record.config.get("objective", ""))
+    gamma = record.config.get("curvature", {}).get("gamma")
+    return f"{objective}, γ = {gamma:g}" if objective == "advrush" and gamma is not None else objective
+
+
 def agreement_table(found: Mapping[str, Architecture]) -> Table:
     """Return how many of their edges every two named architectures share, in percent, and the mean of all pairs."""
     pairs = pairwise(found)
@@ -51,10 +84,10 @@ def _entries(row: Mapping[str, Agreement]) -> list[Entry]:
 
 
 def comparison_body(searches: Sequence[Record], render: Render) -> Markup:
-    """Return L_lambda of several searches in one figure, and how far their genotypes agree."""
-    names = seed_names(searches)
-    measured = {names[r.path]: r.rows for r in searches if any(row.get("curvature") is not None for row in r.rows)}
-    curves = to_svg(curvature_curves(measured), title="L_λ of the searches by epoch") if measured else None
+    """Return L_val and L_lambda of several searches in one figure, and how far their genotypes agree."""
+    names = told_apart(searches)
+    rows = {names[record.path]: record.rows for record in searches if record.rows}
+    curves = to_svg(comparison_curves(rows), title="L_val and L_λ of the searches by epoch") if rows else None
     found = {names[record.path]: genotype for record in searches if (genotype := record.genotype())}
     cells = drawn_cells(found) if len(found) == 2 else []
     return render("comparison.html.j2", curves=curves, agreement=agreement_table(found), cells=cells)
