@@ -168,7 +168,7 @@ def test_authors_fidelity_turns_every_deviation_on() -> None:
 
 def test_authors_fidelity_computes_what_all_deviations_together_do(tmp_path: Path) -> None:
     def rows(**changes: Any) -> list[dict[str, Any]]:
-        data = replace(TINY.data, train_examples=64)
+        data = replace(TINY.data, train_examples=32)
         config = replace(TINY, data=data, epochs=1, warmup_epochs=0, **changes)
         return timeless(search(config, runs_dir=tmp_path, device="cpu", display=False))
 
