@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks import APGD, FAB, FGSM, MIFGSM, PGD, Attack, AutoAttack, Square
+from advrush.attacks import APGD, FAB, FGSM, MIFGSM, PGD, Attack, AutoAttack, Ledger, Outcome, Square
 from advrush.attacks.ensemble.engine import ALONE, run_plan
 from advrush.attacks.ensemble.single import plan_of
 from advrush.attacks.passes.counting import counting
@@ -53,6 +53,7 @@ def test_outcome_tells_what_was_broken_and_the_points_say_the_same(attack: Any) 
         assert torch.equal(outcome.flags, model(outcome.x_adv).argmax(1) == y)
     assert float((outcome.x_adv - x).abs().max()) <= EPS + 1e-6
     assert outcome.broken_by()[4] == "clean"
+    assert [number is None for number in outcome.broken_in()] == [by in ("", "clean") for by in outcome.broken_by()]
     assert set(outcome.broken_by()) <= {"", "clean", *outcome.attacks}
     assert 0 < int(outcome.flags.sum()) < 21, "something is broken and something is left"
     assert outcome.warnings() == ()
@@ -177,3 +178,12 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         PGD(EPS, steps=1).run(model, x, y, state={"weights": x})
     with pytest.raises(ConfigError, match="batch_size"):
         PGD(EPS, steps=1).run(model, x, y, batch_size=0)
+
+
+def test_the_round_that_broke_an_example_is_told() -> None:
+    ledger = Ledger.begin(torch.tensor([-1, -2, -1, -1, -1], dtype=torch.int16), 2, None)
+    ledger.record(0, 3, torch.tensor([2]))
+    ledger.record(1, 0, torch.tensor([4]))
+    outcome = Outcome("two", ("one", "other"), ledger)
+    assert outcome.broken_in() == [None, None, 3, None, 0]
+    assert outcome.broken_by() == ["", "clean", "one", "", "other"]

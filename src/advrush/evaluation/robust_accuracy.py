@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from advrush.attacks import Attack, Ledger
 from advrush.attacks.ensemble.engine import ALONE, run_plan
-from advrush.attacks.ensemble.single import SUSPECTED, plan_of, seeded_batches
+from advrush.attacks.ensemble.single import SUSPECTED, own_batches, plan_of
 from advrush.attacks.gate import check_images, check_labels, check_weights, opened, probe, seeded_globally
 from advrush.attacks.passes.fast_model import correct
 from advrush.attacks.passes.memory import limited, within_memory
@@ -133,8 +132,7 @@ class _Work:
         """Measure the points of a curve; return flags (N,) by name."""
         begun = torch.where(clean, UNKNOWN, 0).to(torch.int8)
         flags = {name: self.progress.sweeps.get(name, begun).clone() for name in sweep.names}
-        batches = seeded_batches(sweep.attack, clean.nonzero().flatten(), self.batch_size)
-        for rows, seeded in islice(batches, self.team.rank, None, self.team.world):
+        for rows, seeded in own_batches(sweep.attack, clean.nonzero().flatten(), self.batch_size, team=self.team):
             if any((each[rows] == UNKNOWN).any() for each in flags.values()):
                 flags_of = partial(sweep.flags, self.model, self.x[rows], self.y[rows], seeded.seed)
                 found = within_memory(flags_of, len(rows))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
-from advrush.attacks.ensemble.single import seeded_batches
+from advrush.attacks.ensemble.single import own_batches
 from advrush.attacks.passes.fast_model import correct
 from advrush.config import check, check_radius
 from advrush.data import DataConfig, Dataset
@@ -154,14 +153,10 @@ class _Matrix:
             if todo:
                 x_adv, searched = torch.full_like(x, UNKNOWN), searched_on(self.models[source], EvaluateConfig())
                 with evaluating(searched), frozen(searched):
-                    # the examples that are right first: the same batches and seeds as in an evaluation
-                    rights_and_wrongs = (
-                        batch
-                        for wanted in (clean, ~clean)
-                        for batch in seeded_batches(self.attack, wanted.nonzero().flatten(), c.batch_size)
-                    )
-                    for rows, seeded in islice(rights_and_wrongs, team.rank, None, team.world):
-                        x_adv[rows] = seeded(searched, x[rows], self.y[rows])
+                    # the examples that are right by themselves: the same batches and seeds as in an evaluation
+                    for wanted in (clean.nonzero().flatten(), (~clean).nonzero().flatten()):
+                        for rows, seeded in own_batches(self.attack, wanted, c.batch_size, team=team):
+                            x_adv[rows] = seeded(searched, x[rows], self.y[rows])
                 x_adv = team.largest(x_adv)
                 if team.is_main:
                     kept.save_tensors("x_adv.safetensors", {"x_adv": x_adv})

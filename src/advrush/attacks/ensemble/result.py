@@ -63,6 +63,14 @@ class Outcome:
         names = dict(enumerate(self.attacks)) | {WRONG: "clean"}
         return [names.get(int(number), "") for number in self.ledger.broken_by]
 
+    def broken_in(self) -> list[int | None]:
+        """Return for each example the round (restart or target class, from 0) of the attack that broke it, or None.
+
+        A single attack has one round.
+        """
+        pairs = zip(self.ledger.broken_by.tolist(), self.ledger.broken_in.tolist(), strict=True)
+        return [number if member >= 0 else None for member, number in pairs]
+
     def waterfall(self) -> list[dict[str, Any]]:
         """Return a row for `clean` and each attack: accuracy left, examples broken, seconds and passes spent."""
         rows: list[dict[str, Any]] = [{"name": "clean", "robust_acc": float(self.clean.double().mean())}]

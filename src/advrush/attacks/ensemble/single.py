@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +131,11 @@ def seeded_batches(attack: Attack, rows: Tensor, batch_size: int) -> Iterator[tu
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         yield batch, _seeded(attack, batch)
+
+
+def own_batches(attack: Attack, rows: Tensor, batch_size: int, *, team: Parallel) -> Iterator[tuple[Tensor, Attack]]:
+    """Yield those of `seeded_batches` that are this process's: every world-th."""
+    return islice(seeded_batches(attack, rows, batch_size), team.rank, None, team.world)
 
 
 def _seeded(attack: Attack, rows: Tensor) -> Attack:
