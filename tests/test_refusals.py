@@ -136,7 +136,7 @@ def test_finished_runs_tell_their_numbers_and_names_are_printed_as_typed(
     again = train(config, device="cpu", display=False)
     assert (run.found, again.found) == (False, True)
     words = ["evaluate", str(run.path), "--attacks", "fgsm", "--eps", "0.1", "--data.test-examples", "10", "--quiet"]
-    for expected in ("Linf, eps 0.1, 10 images", "finished before"):
+    for expected in ("Linf, eps 0.1 (25.5/255), 10 images", "finished before"):
         assert main(words) == 0
         out = capsys.readouterr().out
         assert expected in out

@@ -178,3 +178,15 @@ def test_metrics_that_were_lost_beside_a_state_are_named(opened: Open) -> None:
     for epochs, keys in ((3, ("seconds",)), (1, ("seconds",)), (2, ("seconds", "loss"))):
         with pytest.raises(RunError, match=r"metrics\.jsonl: tells"):
             run.check_metrics(epochs, keys)
+
+
+def test_files_of_tensors_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+    run = Run.open(tmp_path, "train", "x", {"a": 1})
+    metadata = {name: f"{name} é" for name in "fabcde"}
+    for number in range(8):
+        run.save_tensors(f"{number}.safetensors", {"w": torch.arange(6.0), "v": torch.ones(2, 3)}, metadata)
+    files = {(run.path / f"{number}.safetensors").read_bytes() for number in range(8)}
+    assert len(files) == 1
+    assert run.load_metadata("0.safetensors") == metadata
+    assert torch.equal(run.load_tensors("0.safetensors")["v"], torch.ones(2, 3))
+    run.close()

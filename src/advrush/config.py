@@ -64,7 +64,8 @@ def digest(config: Any) -> str:
     default value it is left out here, so that finished runs are still found after an upgrade. The default of such a
     field must never change: that would give two computations one digest.
     """
-    text = json.dumps([type(config).__name__, _without_later_defaults(config, to_dict(config))], sort_keys=True)
+    plain = config if isinstance(config, Mapping) else _without_later_defaults(config, to_dict(config))
+    text = json.dumps([type(config).__name__, plain], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

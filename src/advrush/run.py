@@ -25,6 +25,7 @@ from advrush.identity import IDENTITY, difference
 from advrush.lock import LOCK, Lock
 from advrush.reading import tensors as stored
 from advrush.reading.gate import reading, reason
+from advrush.reading.tensors_header import with_ordered_metadata
 from advrush.reading.text import read_json, read_object, read_rows
 
 LAST = "last.pt"
@@ -248,7 +249,9 @@ class Run:
     ) -> None:
         """Write a safetensors file atomically."""
         plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
-        write_atomically(self.path / name, safetensors.torch.save(plain, metadata=dict(metadata or {})))
+        write_atomically(
+            self.path / name, with_ordered_metadata(safetensors.torch.save(plain, metadata=dict(metadata or {})))
+        )
 
     def load_tensors(self, name: str) -> dict[str, torch.Tensor]:
         """Read a safetensors file of this run. Raises RunError, naming the file, where it is absent or damaged."""
