@@ -16,25 +16,19 @@ from pathlib import Path
 import torch
 
 from advrush import DataConfig, EvaluateConfig, TrainConfig, build, evaluate, train
-from advrush.models.build import display_name
+from advrush.models.build import FIXED_DEPTH, display_name
 from advrush.models.count import count
+from advrush.paper.fit import fitted_channels
 from advrush.training import AttackConfig, OptimizerConfig
 from hardware import hardware
 
 NAMES = ("resnet18", "densenet121", "darts_v2", "pdarts", "robnet_free", "racl", "advrush")
-OWN_DEPTH = ("resnet18", "densenet121", "robnet_free")
-"""Their number of layers is part of the architecture."""
 
 
 def scaled(name: str, parameters: int, layers: int) -> tuple[int, int | None]:
     """Return the channels and layers that bring a network nearest to the wanted number of parameters."""
-    depth = None if name in OWN_DEPTH else layers
-
-    def distance(channels: int) -> int:
-        network = build(name, channels=channels, layers=depth)
-        return abs(sum(p.numel() for p in network.parameters()) - parameters)
-
-    return min(range(2, 20), key=distance), depth
+    depth = None if name in FIXED_DEPTH else layers
+    return fitted_channels(name, depth, parameters), depth
 
 
 def config_of(name: str, args: argparse.Namespace) -> TrainConfig:

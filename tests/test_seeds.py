@@ -9,6 +9,7 @@ VALUES = {
     (Purpose.DATA_ORDER, 2**62, 5): (2**62 * 1_000_003 + 5) % 2**63,
     (Purpose.SECOND_LEVEL, 7): 8,
     (Purpose.SEARCH_STEP, 7, 11, 13): 7_001_100_013,
+    (Purpose.RELAXATION, 7, 11, 13, 1): 7_001_100_027,
     (Purpose.DROP_PATH, 7, 11): 7_000_011,
     (Purpose.ATTACK_STARTS, 7, 11): 8_000_011,
     (Purpose.ATTACK_BATCH, 7, 200): 207,

@@ -26,6 +26,8 @@ class Purpose(Enum):
     """The seed of a search's batches for the architecture, beside those for the weights: (seed)."""
     SEARCH_STEP = _Mix((10**9, 10**5, 1))
     """An objective's own numbers in one step of a search: (seed, epoch, step)."""
+    RELAXATION = _Mix((10**9, 10**5, 2, 1))
+    """What a supernet draws before one of the two updates of a step: (seed, epoch, step, level)."""
     DROP_PATH = _Mix((10**6, 1))
     """Drop path in an epoch of a training: (seed, epoch)."""
     ATTACK_STARTS = _Mix((10**6, 1), offset=10**6)

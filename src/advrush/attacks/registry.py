@@ -20,6 +20,12 @@ from advrush.errors import ConfigError
 STEP_FRACTION = 3.1
 """PGD's step is eps / 3.1: the paper's 0.01 at its eps 0.031."""
 
+
+def step_size(eps: float) -> float:
+    """Return PGD's step for a radius."""
+    return round(eps / STEP_FRACTION, 12)
+
+
 Maker = Callable[[ThreatModel, int, int, int], Attack]
 
 
@@ -28,7 +34,7 @@ def _pgd(loss: str) -> Maker:
         return PGD(
             eps=threat.eps,
             steps=steps or 20,
-            step_size=round(threat.eps / STEP_FRACTION, 12),
+            step_size=step_size(threat.eps),
             restarts=restarts,
             loss=loss,  # type: ignore[arg-type]
             norm=threat.norm,

@@ -17,7 +17,7 @@ from advrush.commands.own_data import settle, typed_options
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig
 from advrush.evaluation.trained_data import data_of
-from advrush.models.build import canonical, display_name, is_known
+from advrush.models.build import NO_CELLS, canonical, display_name, is_known
 from advrush.models.count import parameters
 from advrush.progress import plain_console
 from advrush.searching import derive
@@ -26,9 +26,6 @@ from advrush.space.files import path_of, place_of, read_text
 from advrush.training import TrainConfig
 from advrush.training import train as train_stage
 from advrush.training.blueprint import blueprint_of
-
-FIXED_DEPTH = ("resnet18", "densenet121")
-"""Networks without cells, whose depth is theirs."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ def fitted(config: TrainConfig, options: Sequence[str]) -> TrainConfig:
     A recipe's depth, auxiliary head and drop path are for networks of cells; the options that were typed are kept, and
     refused where the network cannot have them.
     """
-    if canonical_name(config.arch) not in FIXED_DEPTH:
+    if canonical_name(config.arch) not in NO_CELLS:
         return config
     typed = typed_options(options)
     free: dict[str, Any] = {"layers": None, "auxiliary": 0.0, "drop_path": 0.0}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from advrush.evaluation.latex import tex
 from advrush.run import Run
 
 COLUMNS = (
@@ -86,9 +87,9 @@ class ResultTable:
 
     def latex(self) -> str:
         """Return a tabular environment with the rules of the package booktabs, accuracies in percent."""
-        head = " & ".join(map(_tex, HEADS)) + r" \\"
+        head = " & ".join(map(tex, HEADS)) + r" \\"
         lines = [r"\begin{tabular}{lrrrrr}", r"\toprule", head, r"\midrule"]
-        lines += [" & ".join(_tex(cell) for cell in _shown(row)) + r" \\" for row in self.rows]
+        lines += [" & ".join(tex(cell) for cell in _shown(row)) + r" \\" for row in self.rows]
         return "\n".join([f"% {self.title}", *lines, r"\bottomrule", r"\end{tabular}", ""])
 
     def _repr_html_(self) -> str:
@@ -144,7 +145,3 @@ def _common_threat(attacks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | 
     told = {(attack.get("norm"), attack.get("eps")) for attack in attacks}
     norm, eps = next(iter(told)) if len(told) == 1 else (None, None)
     return None if norm is None or eps is None else {"norm": norm, "eps": eps}
-
-
-def _tex(text: str) -> str:
-    return text.replace("%", r"\%").replace("_", r"\_").replace("#", r"\#").replace("&", r"\&")

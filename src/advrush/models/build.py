@@ -48,6 +48,11 @@ ARCHITECTURES: Mapping[str, str] = MappingProxyType(
 )
 """The names that `build` knows, each with a line of help."""
 
+NO_CELLS = ("resnet18", "densenet121")
+"""Networks without cells: no auxiliary head, no drop path."""
+FIXED_DEPTH = (*NO_CELLS, "robnet_free")
+"""Networks whose depth is part of the architecture."""
+
 _GENOTYPES = {name.lower(): genotype for name, genotype in PUBLISHED.items()}
 
 

@@ -125,14 +125,14 @@ def _value(plan: Plan, store: Store, row: Row, column: Column, seed: int, checkp
     if column.recipe is None:
         return _of_architecture(plan, store, row, column, seed)
     job = plan.evaluation(row, column, seed, checkpoint)
-    run = None if job is None else store.finished(job)
-    return None if job is None or run is None else accuracy(run, column.measure, store)
+    run = store.finished(job)
+    return None if run is None else accuracy(run, column.measure, store)
 
 
 def accuracy(run: Run, measure: str, store: Store) -> Value | None:
     """Return an evaluation's accuracy or HRS in percent, None where it did not measure that."""
     result = run.result()
-    place, count = str(run.path.relative_to(store.runs_dir)), int(result["examples"])
+    place, count = store.place(run), int(result["examples"])
     if measure.startswith("hrs:"):
         robust = _robust(result, measure.removeprefix("hrs:"))
         return None if robust is None else (100 * hrs(result["clean_acc"], robust), None, count, place)
@@ -156,16 +156,14 @@ def _of_architecture(plan: Plan, store: Store, row: Row, column: Column, seed: i
     kind, _, name = column.measure.partition(":")
     if kind == "parameters":
         training = plan.training(row, "adversarial", seed)
-        run = None if training is None else store.finished(training)
-        if run is None:
-            return None
-        return run.result()["parameters"] / 1e6, None, None, str(run.path.relative_to(store.runs_dir))
+        run = store.finished(training)
+        return None if run is None else (run.result()["parameters"] / 1e6, None, None, store.place(run))
     place = "genotype"
     if row.search is not None:
         run = store.finished(plan.search(row.search, seed))
         if run is None:
             return None
-        found, place = derive(run.path), str(run.path.relative_to(store.runs_dir))
+        found, place = derive(run.path), store.place(run)
     else:
         known = find_architecture(row.arch or "")
         if known is None:
@@ -181,8 +179,7 @@ def training_hours(plan: Plan, store: Store, row: Row) -> float | None:
     """Return the mean hours of a row's finished adversarial trainings, None where there is none."""
     hours = []
     for seed in plan.scale.seeds:
-        training = plan.training(row, "adversarial", seed)
-        run = None if training is None else store.finished(training)
+        run = store.finished(plan.training(row, "adversarial", seed))
         if run is not None:
             hours.append(float(run.result()["seconds"]) / 3600)
     return sum(hours) / len(hours) if hours else None

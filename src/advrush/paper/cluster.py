@@ -105,18 +105,18 @@ def _connect(ray: Any, address: str) -> None:
     """Join the cluster, or begin one of this machine where none runs and the address is `auto`."""
     if ray.is_initialized():
         return
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=address, **quiet)
     except ConnectionError:
         if address != "auto":
             raise ConfigError(
                 f"cluster: no Ray cluster answers at {address!r}; start one with `ray start --head`"
             ) from None
-        ray.init(**quiet)
+        ray.init(include_dashboard=False, **quiet)
 
 
 def _plain(data_dir: Path | str | None) -> str | None:
-    if data_dir is None or str(data_dir) == "hub":
-        return None if data_dir is None else "hub"
-    return str(Path(data_dir).resolve())
+    if data_dir is None:
+        return None
+    return "hub" if str(data_dir) == "hub" else str(Path(data_dir).resolve())

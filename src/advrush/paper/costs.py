@@ -8,12 +8,13 @@ from functools import cache
 
 import torch
 
-from advrush.data.known import KNOWN
+from advrush.data import KNOWN, DataConfig
 from advrush.models.build import build
 from advrush.models.count import macs
 from advrush.paper.execute import Store
 from advrush.paper.fit import fitted_channels
 from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob
+from advrush.report import Record
 
 MACS_PER_SECOND = 37e9
 """Of two CPU cores, where no run is finished yet: PGD-7 training of the published AdvRush network, 2.4 images a second
@@ -27,7 +28,7 @@ STEP = 3
 AUTOATTACK = 4500 + 2 * 1100
 """Forward passes that AutoAttack takes for an image: 45 M forward and 11 M backward passes for 10,000 images."""
 PASSES = {"fgsm": STEP, "pgd20": 20 * STEP, "pgd100": 100 * STEP, "autoattack": AUTOATTACK}
-DIGITS = (1437, 360, 8, 1)
+DIGITS = (1442, 355, 8, 1)
 """Training images, test images, side, channels of the handwritten digits."""
 
 
@@ -81,18 +82,13 @@ def _work(macs: float, operations: float, calls: float, batch: float) -> Work:
     return Work(macs * calls * batch, operations * calls)
 
 
-def _images(data: object) -> tuple[int, int, int, int]:
+def _images(data: DataConfig) -> tuple[int, int, int, int]:
     """Return training images, test images, side and channels of a data configuration."""
-    name = data.dataset  # type: ignore[attr-defined]
-    known = KNOWN.get(name)
-    whole = DIGITS if name == "digits" else (50_000, 10_000, 32, 3)
+    known = KNOWN.get(data.dataset)
+    train, test, side, channels = DIGITS if data.dataset == "digits" else (50_000, 10_000, 32, 3)
     if known is not None:
-        whole = (known.train, known.test, known.image_size, len(known.mean))
-    train, test = data.train_examples, data.test_examples  # type: ignore[attr-defined]
-    side = data.image_size  # type: ignore[attr-defined]
-    return (
-        whole[0] if train is None else train, whole[1] if test is None else test, side or whole[2], whole[3]
-    )  # fmt: skip
+        train, test, side, channels = known.train, known.test, known.image_size, len(known.mean)
+    return data.train_examples or train, data.test_examples or test, data.image_size or side, channels
 
 
 def _network(job: TrainJob, side: int, in_channels: int) -> tuple[float, float]:
@@ -117,19 +113,12 @@ def factors(jobs: Iterable[Job], store: Store) -> Mapping[str, float]:
     sums: dict[str, list[float]] = {}
     for job in jobs:
         run = store.finished(job)
-        seconds = 0.0 if run is None else _seconds(run.result())
+        seconds = 0.0 if run is None else Record.read(run.path).seconds
         if seconds > 0:
             total = sums.setdefault(job.kind, [0.0, 0.0])
             total[0] += seconds
             total[1] += work(job).seconds
     return {kind: taken / expected for kind, (taken, expected) in sums.items()}
-
-
-def _seconds(result: Mapping[str, object]) -> float:
-    if isinstance(result.get("seconds"), int | float):
-        return float(result["seconds"])  # type: ignore[arg-type]
-    attacks = result.get("attacks")
-    return sum(float(row["seconds"]) for row in attacks) if isinstance(attacks, list) else 0.0
 
 
 def hours(job: Job, measured: Mapping[str, float]) -> float:

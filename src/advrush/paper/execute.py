@@ -16,6 +16,8 @@ from advrush.evaluation.evaluate_stage import evaluate
 from advrush.models.weights.saved import CHECKPOINTS
 from advrush.paper.fit import fitted_channels
 from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob, key, label
+from advrush.reading.gate import reading
+from advrush.reading.text import read_bytes
 from advrush.run import Run, write_atomically
 from advrush.searching import derive, search
 from advrush.training import train
@@ -43,19 +45,22 @@ class Store:
         path = self.runs_dir / INDEX
         if not path.is_file():
             return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            self._index = {str(k): {"run": str(v["run"]), "data": v["data"]} for k, v in found.items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise RunError(f"{path}: cannot be read ({error}); remove it: finished runs are found again") from None
+        what = "an index of runs (remove it: finished runs are found again)"
+        content = read_bytes(path, what)
+        with reading(path, what):
+            self._index = {k: {"run": str(v["run"]), "data": v["data"]} for k, v in json.loads(content).items()}
 
-    def finished(self, job: Job) -> Run | None:
-        """Return the finished run of a job, None where there is none (or it was removed)."""
-        entry = self._index.get(key(job))
+    def finished(self, job: Job | None) -> Run | None:
+        """Return the finished run of a job, None where there is none (or it was removed), and of no job."""
+        entry = None if job is None else self._index.get(key(job))
         if entry is None:
             return None
         run = Run(self.runs_dir / entry["run"])
         return run if run.done else None
+
+    def place(self, run: Run) -> str:
+        """Return where a run lies in the store."""
+        return str(run.path.relative_to(self.runs_dir))
 
     def data_of(self, config: DataConfig) -> Path | str | None:
         """Return where a data set lies: in a folder of its name in `data_dir`, else in `data_dir` itself."""
@@ -82,7 +87,7 @@ class Store:
     def entry(self, job: Job) -> dict[str, Any]:
         """Run a job as `compute` does; return what `record` is to note of it, in the process that keeps the index."""
         run = self._stage(job)
-        return {"run": str(run.path.relative_to(self.runs_dir)), "data": self.checksum(job.config.data)}
+        return {"run": self.place(run), "data": self.checksum(job.config.data)}
 
     def record(self, job: Job, entry: Mapping[str, Any]) -> None:
         """Note which run holds a job's result."""

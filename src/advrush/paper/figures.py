@@ -15,6 +15,7 @@ from advrush.paper.artifacts import Artifact, Row
 from advrush.paper.cells import cell
 from advrush.paper.execute import Store
 from advrush.paper.plan import Plan
+from advrush.paper.published import printed
 from advrush.report import Record, draw_cell
 from advrush.report.drawing.axes import switch_epoch
 from advrush.report.drawing.palette import kind_label, series_color
@@ -65,8 +66,7 @@ def _scatter(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
     there = 0
     for row in artifact.rows:
         pair = [cell(plan, store, artifact, row, column) for column in artifact.columns]
-        # the figure plots numbers of Table 1
-        said = [cell(plan, store, _as_table1(artifact), row, column).printed for column in artifact.columns]
+        said = [printed("table1", row.key, column.key) for column in artifact.columns]  # the figure plots its numbers
         if all(said):
             paper[row.label] = tuple((one.value / 100,) * 3 for one in said if one)  # type: ignore[assignment]
         if all(one.first for one in pair):
@@ -82,10 +82,6 @@ def _scatter(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
             svg = to_svg(tradeoff(models, attack="AutoAttack"), title=f"{artifact.title}, {whose}")
             pictures.append(Picture(name, f"Clean against AutoAttack accuracy, {whose}", svg))
     return Drawn(artifact, tuple(pictures), there, len(artifact.rows))
-
-
-def _as_table1(artifact: Artifact) -> Artifact:
-    return Artifact("table1", artifact.title, "table", artifact.rows, artifact.columns)
 
 
 def _searches(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
@@ -139,8 +135,7 @@ def _landscapes(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
     for column in artifact.columns:
         for row in artifact.rows:
             wanted += 1
-            job = plan.landscape(row, column, seed)
-            run = None if job is None else store.finished(job)
+            run = store.finished(plan.landscape(row, column, seed))
             if run is not None:
                 record = Record.read(run.path)
                 arrays = record.tensors("landscape.safetensors") or {}
@@ -197,8 +192,7 @@ def _steps(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
             continue
         for seed in plan.scale.seeds:
             wanted += 1
-            job = plan.steps(row, seed, plan.scale.checkpoints[0])
-            run = None if job is None else store.finished(job)
+            run = store.finished(plan.steps(row, seed))
             if run is not None:
                 there += 1
                 curves.setdefault(row.dataset, {}).setdefault(row.label, run.result()["sweeps"]["steps"])

@@ -44,18 +44,22 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
-class EvaluateJob:
-    """Attacks on one checkpoint of a training."""
-
+class _OnCheckpoint:
     training: TrainJob
     checkpoint: str
-    config: EvaluateConfig
-    kind = "evaluate"
 
     @property
     def needs(self) -> tuple[Job, ...]:
         """Return the training."""
         return (self.training,)
+
+
+@dataclass(frozen=True)
+class EvaluateJob(_OnCheckpoint):
+    """Attacks on one checkpoint of a training."""
+
+    config: EvaluateConfig
+    kind = "evaluate"
 
 
 @dataclass(frozen=True)
@@ -74,18 +78,11 @@ class TransferJob:
 
 
 @dataclass(frozen=True)
-class LandscapeJob:
+class LandscapeJob(_OnCheckpoint):
     """The loss surface of one checkpoint of a training."""
 
-    training: TrainJob
-    checkpoint: str
     config: LandscapeConfig
     kind = "landscape"
-
-    @property
-    def needs(self) -> tuple[Job, ...]:
-        """Return the training."""
-        return (self.training,)
 
 
 Job = SearchJob | TrainJob | EvaluateJob | TransferJob | LandscapeJob

@@ -10,7 +10,7 @@ from advrush import config as configs
 from advrush.analysis import LandscapeConfig
 from advrush.data import DataConfig
 from advrush.evaluation import EvaluateConfig, TransferConfig
-from advrush.models.build import canonical, is_known
+from advrush.models.build import FIXED_DEPTH, NO_CELLS, canonical, is_known
 from advrush.paper.artifacts import Artifact, Column, Recipe, Row, paper
 from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob, in_order
 from advrush.paper.scale import Scale
@@ -18,8 +18,6 @@ from advrush.paper.scale import Scale
 BASIC = ("fgsm", "pgd20")
 CASCADE = ("apgd_ce", "apgd_t", "fab_t", "square", "autoattack")
 """Measures that one run of AutoAttack gives: accuracy after each of its attacks."""
-FIXED_DEPTH = ("resnet18", "densenet121", "robnet_free")
-NO_CELLS = ("resnet18", "densenet121")
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,7 @@ class Plan:
 
     def jobs(self) -> list[Job]:
         """Return all jobs, each once, needed ones first, the first seed of everything before the second."""
-        by_seed = {seed: [job for one in self.artifacts for job in self.of(one, seed)] for seed in self.scale.seeds}
-        return in_order([job for seed in self.scale.seeds for job in by_seed[seed]])
+        return in_order([job for seed in self.scale.seeds for one in self.artifacts for job in self.of(one, seed)])
 
     def of(self, artifact: Artifact, seed: int) -> list[Job]:
         """Return the jobs of an artifact that its cells are read from."""
@@ -52,7 +49,7 @@ class Plan:
             case "cells":
                 return [self.search(row.search, seed) for row in artifact.rows if row.search]
             case "steps":
-                jobs = (self.steps(row, seed, checkpoint) for row in artifact.rows for checkpoint in self.first)
+                jobs = (self.steps(row, seed) for row in artifact.rows)
                 return [job for job in jobs if job is not None]
 
     def _table(self, artifact: Artifact, seed: int) -> Iterator[Job]:
@@ -67,11 +64,6 @@ class Plan:
                 for checkpoint in self.checkpoints(column):
                     if job := self.evaluation(row, column, seed, checkpoint):
                         yield job
-
-    @property
-    def first(self) -> tuple[str, ...]:
-        """The checkpoint of adversarial trainings that tables compare with the paper, alone."""
-        return self.scale.checkpoints[:1]
 
     def checkpoints(self, column: Column) -> tuple[str, ...]:
         """Return the checkpoints that a column is measured at: a standard training's last."""
@@ -121,11 +113,12 @@ class Plan:
             group, attacks = "basic", BASIC
         return None if training is None else self._evaluate(training, checkpoint, group, attacks)
 
-    def steps(self, row: Row, seed: int, checkpoint: str) -> EvaluateJob | None:
+    def steps(self, row: Row, seed: int) -> EvaluateJob | None:
         """Return the evaluation under PGD of several lengths (Figure A6)."""
         training = self.training(row, "adversarial", seed)
         if training is None:
             return None
+        checkpoint = self.scale.checkpoints[0]
         return self._evaluate(training, checkpoint, "steps", ("fgsm",), sweep_steps=self.scale.steps)
 
     def _evaluate(

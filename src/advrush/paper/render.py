@@ -8,14 +8,9 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
+from advrush.evaluation.latex import tex
 from advrush.paper.artifacts import Column
 from advrush.paper.tables import Block, Comparison, Line, Mark, Table
-
-LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "\\": r"\textbackslash{}",
-}
 
 
 def to_markdown(table: Table) -> str:
@@ -50,11 +45,6 @@ def to_latex(table: Table) -> str:
         if block is not table.blocks[-1]:
             lines.append(r"\addlinespace")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def tex(text: str) -> str:
-    """Return plain text with LaTeX's own characters escaped."""
-    return "".join(LATEX.get(letter, letter) for letter in text).replace("±", r"$\pm$")
 
 
 def to_csv(table: Table) -> str:

@@ -40,9 +40,13 @@ class Reproduction:
 
     def board(self) -> list[tuple[str, int, int]]:
         """Return for each artifact how many of its numbers (of figures: runs) are there, and how many it has."""
+        return [(one.artifact.key, one.there, one.wanted) for one in self.in_order()]
+
+    def in_order(self) -> list[Table | Drawn]:
+        """Return tables and figures in the order of the plan."""
         both: list[Table | Drawn] = [*self.tables, *self.figures]
-        there = {each.artifact.key: (each.there, each.wanted) for each in both}
-        return [(one.key, *there[one.key]) for one in self.plan.artifacts]
+        by_key = {each.artifact.key: each for each in both}
+        return [by_key[artifact.key] for artifact in self.plan.artifacts]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -143,19 +147,16 @@ def _write_picture(folder: Path, key: str, picture: Picture) -> None:
 
 def sections(found: Reproduction) -> list[Section]:
     """Return the sections of the page: the board first, then each artifact in the paper's order."""
-    both: list[Table | Drawn] = [*found.tables, *found.figures]
-    by_key = {each.artifact.key: each for each in both}
     parts = [Section("board", "What is there", _board(found))]
-    for artifact in found.plan.artifacts:
-        one = by_key[artifact.key]
+    for one in found.in_order():
         body = to_html(one) if isinstance(one, Table) else _pictures(one)
-        parts.append(Section(artifact.key, artifact.title, body))
+        parts.append(Section(one.artifact.key, one.artifact.title, body))
     return parts
 
 
 def _board(found: Reproduction) -> Markup:
     scale = found.plan.scale
-    about = found.to_dict()["environment"]
+    about = environment()
     place = about["gpu"] or f"{about['cpus']} CPU cores"
     intro = Markup("<p>Scale <b>{}</b>: {}. Seeds {}. advrush {}, PyTorch {}, {}.</p>").format(
         scale.name, scale.about, ", ".join(map(str, scale.seeds)), about["advrush"], about["torch"], place

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from advrush import config as configs
+from advrush.attacks.registry import step_size
 from advrush.config import check, did_you_mean
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
 from advrush.paper.artifacts import Recipe, Row
+from advrush.reading.gate import reading
+from advrush.reading.text import LARGEST_TOML, read_bytes
 from advrush.searching import SearchConfig
 from advrush.training import TrainConfig
 
 T = TypeVar("T")
+SCALE = "a readable scale"
 PAPER_EPOCHS = 60
 """Epochs of the paper's search; a scale takes its share of a search's phases."""
-STEP_FRACTION = 3.1
-"""The training attack's step is eps / 3.1: 0.01 at the paper's eps 0.031."""
 GROUPS = ("basic", "pgd100", "autoattack", "steps", "transfer")
 """Attacks that are measured together, each on a number of test images of its own."""
 
@@ -84,11 +86,6 @@ class Scale:
         return replace(config, data=images.data)
 
 
-def step_size(eps: float) -> float:
-    """Return the training attack's step for a radius."""
-    return round(eps / STEP_FRACTION, 12)
-
-
 def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested dictionaries laid over each other, the later over the earlier."""
     result: dict[str, Any] = {}
@@ -113,10 +110,9 @@ def read_scale(name: str) -> Scale:
     if name not in known and not path.is_file():
         hint = did_you_mean(name, known) or f"; known: {', '.join(known)}, or the path of a TOML file"
         raise ConfigError(f"scale: unknown scale {name!r}{hint}")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a readable scale ({error})") from None
+    content = read_bytes(path, SCALE, ConfigError, largest=LARGEST_TOML)
+    with reading(path, SCALE, ConfigError):
+        raw = tomllib.loads(content.decode("utf-8"))
     if base := raw.pop("base", None):
         check(base in known, f"{path}: base", base, f"a scale that comes with the package: {', '.join(known)}")
         raw = merged(tomllib.loads(known[base].read_text(encoding="utf-8")), raw)

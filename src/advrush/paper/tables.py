@@ -206,8 +206,7 @@ def _comparisons(plan: Plan, store: Store, artifact: Artifact) -> Iterator[Compa
 def _compare(plan: Plan, store: Store, first: Row, second: Row, column: Column, seed: int) -> McNemar | None:
     flags = []
     for row in (first, second):
-        job = evaluation_of(plan, row, column, seed)
-        run = None if job is None else store.finished(job)
+        run = store.finished(evaluation_of(plan, row, column, seed))
         if run is None:
             return None
         flags.append(run.load_tensors("flags.safetensors")[column.measure].numpy().astype(bool))
@@ -246,19 +245,17 @@ def _notes(cells: Sequence[Cell]) -> Iterator[str]:
 def _transfer(plan: Plan, store: Store, artifact: Artifact) -> Table:
     """Return the source x target matrix, each target a column."""
     columns = tuple(Column(row.key, row.label, "transfer", "target", "adversarial") for row in artifact.rows)
-    runs = []
-    for seed in plan.scale.seeds:
-        job = plan.transfer(artifact, seed)
-        run = None if job is None else store.finished(job)
-        if run is not None:
-            runs.append((seed, run))
-    grid = []
-    for i, row in enumerate(artifact.rows):
-        line = []
-        for j, column in enumerate(columns):
-            values = [100 * float(run.result()["matrix"][i][j]) for _, run in runs]
-            line.append(_matrix_cell(plan, store, artifact, row, column, values, runs))
-        grid.append(line)
+    found = [(seed, store.finished(plan.transfer(artifact, seed))) for seed in plan.scale.seeds]
+    results = [(seed, store.place(run), run.result()) for seed, run in found if run is not None]
+    grid = [
+        [
+            _matrix_cell(
+                plan, artifact, row, column, [100 * float(one["matrix"][i][j]) for *_, one in results], results
+            )
+            for j, column in enumerate(columns)
+        ]
+        for i, row in enumerate(artifact.rows)
+    ]
     # in a matrix the lowest accuracies off the diagonal would be the strongest attacks: no best is marked
     unmarked = [replace(column, recipe=None) for column in columns]
     hours = [training_hours(plan, store, row) for row in artifact.rows]
@@ -268,13 +265,17 @@ def _transfer(plan: Plan, store: Store, artifact: Artifact) -> Table:
 
 
 def _matrix_cell(
-    plan: Plan, store: Store, artifact: Artifact, row: Row, column: Column, values: Sequence[float], runs: Sequence[Any]
+    plan: Plan,
+    artifact: Artifact,
+    row: Row,
+    column: Column,
+    values: Sequence[float],
+    results: Sequence[tuple[int, str, Mapping[str, Any]]],
 ) -> Cell:
     ours: Mapping[str, Any] = {}
     if values:
-        places = tuple(str(run.path.relative_to(store.runs_dir)) for _, run in runs)
-        examples = int(runs[0][1].result()["examples"])
-        ours = {plan.scale.checkpoints[0]: measured_over(values, [seed for seed, _ in runs], examples, places)}
+        seeds, places, told = zip(*results, strict=True)
+        ours = {plan.scale.checkpoints[0]: measured_over(values, seeds, int(told[0]["examples"]), places)}
     return Cell(
         row, column, printed(artifact.key, row.key, column.key), others(artifact.key, row.key, column.key), ours,
         len(plan.scale.seeds), len(values),

@@ -166,7 +166,7 @@ class _Search:
 
     def _begin(self, step: int, level: int) -> None:
         """Let the supernet prepare one of the two updates of a step: every process draws the same."""
-        seed = self.config.seed * 10**9 + self.epoch * 10**5 + 2 * step + level
+        seed = derive_seed(Purpose.RELAXATION, self.config.seed, self.epoch, step, level)
         progress = self.epoch / max(self.config.epochs - 1, 1)
         self.supernet.begin_step(progress, torch.Generator().manual_seed(seed))
 

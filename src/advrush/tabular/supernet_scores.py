@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -90,8 +89,7 @@ class SupernetScores:
 
 def supernet_of(run: Run, dataset: Dataset, device: torch.device) -> tuple[Supernet, SearchConfig]:
     """Return a finished search's supernet in eval mode, with its last weights and alphas."""
-    text = (run.path / "config.toml").read_text(encoding="utf-8")
-    config = configs.from_dict(SearchConfig, tomllib.loads(text), where=str(run.path / "config.toml"))
+    config = configs.load(SearchConfig, run.path / "config.toml")
     state = run.load_state(writer=False)
     if state is None:
         raise RunError(f"{run.path}: no last.pt; its supernet's weights are gone")
