@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from advrush import config as configs
 from advrush.attacks import APGD, APGDT, FAB, FGSM, MIFGSM, PGD, Square
-from advrush.attacks.apgd_ascent import looks
+from advrush.attacks.apgd_ascent import checkpoints
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, ExampleDraws, Group
 from advrush.attacks.ensemble.rounds import Staged
@@ -170,13 +170,13 @@ def by_example() -> Draws:
     return ExampleDraws(0, torch.arange(COUNT))
 
 
-LOOKS = len(looks(12))
+CHECKPOINTS = len(checkpoints(12))
 ROUNDS = [
-    (APGD(steps=34), group, len(looks(34))),
-    (APGD(steps=12, loss="dlr", norm="L2"), group, LOOKS),
-    (APGD(steps=12, averaged=2), by_example, LOOKS),
-    (APGDT(steps=12), group, LOOKS),
-    (APGDT(steps=12, norm="L2"), group, LOOKS),
+    (APGD(steps=34), group, len(checkpoints(34))),
+    (APGD(steps=12, loss="dlr", norm="L2"), group, CHECKPOINTS),
+    (APGD(steps=12, averaged=2), by_example, CHECKPOINTS),
+    (APGDT(steps=12), group, CHECKPOINTS),
+    (APGDT(steps=12, norm="L2"), group, CHECKPOINTS),
     (FAB(steps=11), group, 1),
     (FAB(steps=11, norm="L2"), group, 1),
     (FAB(steps=11, targets=3), group, 1),

@@ -14,8 +14,8 @@ from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 
 MOMENTUM = 0.75
-RISES = 0.75
-"""The step is halved where the loss rose in at most this fraction of the steps since the last look."""
+INCREASED = 0.75
+"""A checkpoint halves the step where the loss increased in at most this fraction of the steps since the last one."""
 
 RowValue = Callable[[Tensor, Tensor], Tensor]
 """From the logits (n, K) of some examples and their rows (n,) in the batch to what is maximized (n,)."""
@@ -42,8 +42,8 @@ def climb(
 ) -> tuple[Tensor, Tensor]:
     """Return each example's first adversarial point (x itself where there is none), and which were broken.
 
-    On a CPU an example leaves the batch at once; on a GPU at the next look at the step sizes, since counting the
-    broken ones makes the host wait.
+    On a CPU an example leaves the batch at once; on a GPU after the next checkpoint of the step sizes, since
+    counting the broken ones makes the host wait.
     """
     noise = upload(draws.each(tuple(x.shape[1:]), normal=attack.norm == "L2"), x)
     start = threat_model(attack.norm, attack.eps).sphere(x, noise).clamp(0.0, 1.0)
@@ -65,7 +65,7 @@ def _climb(
         return loss, slope
 
     ascent = Ascent(x, start, *look_at(start), 2.0 * attack.eps)
-    schedule = looks(attack.steps)
+    schedule = checkpoints(attack.steps)
     for step in range(attack.steps):
         if x.device.type == "cpu" or step - 1 in schedule:
             left = (~broken[rows]).nonzero().flatten()
@@ -77,7 +77,7 @@ def _climb(
         ascent.move(threat, MOMENTUM if step else 1.0)
         ascent.record(*look_at(ascent.x_adv))
         if step in schedule:
-            ascent.look(schedule[step])
+            ascent.checkpoint(schedule[step])
     return found, broken
 
 
@@ -100,7 +100,7 @@ class Ascent:
         self.slope, self.slope_best = slope, slope
         self.loss_best, self.loss_checked = loss, loss
         # The published counter compares the first loss with 0: its ring buffer is still empty there.
-        self.loss_before, self.rises = torch.zeros_like(loss), torch.zeros_like(loss)
+        self.loss_before, self.increases = torch.zeros_like(loss), torch.zeros_like(loss)
         self.halved = torch.ones_like(loss, dtype=torch.bool)
         self.step = torch.full_like(loss, step)
 
@@ -120,7 +120,7 @@ class Ascent:
     def record(self, loss: Tensor, slope: Tensor) -> None:
         """Take in the loss and slope at the new point."""
         self.slope = slope
-        self.rises = self.rises + (loss > self.loss_before)
+        self.increases = self.increases + (loss > self.loss_before)
         self.loss_before = loss
         better = loss > self.loss_best
         wide = per_example(better, self.x)
@@ -128,19 +128,19 @@ class Ascent:
         self.slope_best = torch.where(wide, slope, self.slope_best)
         self.loss_best = torch.where(better, loss, self.loss_best)
 
-    def look(self, steps: int) -> None:
-        """APGD's checkpoint: halve the step and restart from the best point where the loss stopped rising."""
+    def checkpoint(self, steps: int) -> None:
+        """Halve the step and restart from the best point where the loss stopped increasing."""
         stalled = ~self.halved & (self.loss_checked >= self.loss_best)
-        self.halved = (self.rises <= steps * RISES) | stalled
-        self.loss_checked, self.rises = self.loss_best, torch.zeros_like(self.rises)
+        self.halved = (self.increases <= steps * INCREASED) | stalled
+        self.loss_checked, self.increases = self.loss_best, torch.zeros_like(self.increases)
         self.step = torch.where(self.halved, self.step / 2, self.step)
         wide = per_example(self.halved, self.x)
         self.x_adv = torch.where(wide, self.x_best, self.x_adv)
         self.slope = torch.where(wide, self.slope_best, self.slope)
 
 
-def looks(steps: int) -> dict[int, int]:
-    """Return after which steps to look, and how many steps have gone by since the last look."""
+def checkpoints(steps: int) -> dict[int, int]:
+    """Return after which steps the step sizes are checked, and how many steps have gone by since the last check."""
     first, shortest, shorter = (max(int(part * steps), 1) for part in (0.22, 0.06, 0.03))
     schedule, now, gap = {}, first, first
     while now <= steps:
