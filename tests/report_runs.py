@@ -13,7 +13,7 @@ import tomli_w
 from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
 
-from advrush.evaluation.results import wilson
+from advrush.evaluation.intervals import wilson
 from advrush.report.records import softmax
 from advrush.space import DARTS, Architecture
 

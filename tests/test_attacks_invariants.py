@@ -137,6 +137,30 @@ def test_perturb_takes_its_starts_from_the_generator() -> None:
     assert not torch.equal(perturb(1), perturb(2))
 
 
+@pytest.mark.parametrize(
+    "attack",
+    [
+        FGSM(), MIFGSM(steps=2), PGD(steps=2), PGD(steps=2, restarts=2), APGD(steps=4, restarts=2), APGDT(steps=4),
+        FAB(steps=3, restarts=2), Square(queries=20), Square(queries=20, norm="L2", eps=0.2),
+    ],
+    ids=lambda attack: f"{attack.name}-{attack.norm}",
+)  # fmt: skip
+def test_a_training_loops_generator_gives_the_random_numbers(attack: Attack) -> None:
+    model, random_state = small(), torch.random.get_rng_state()
+    x, y = images(model)
+    generator = torch.Generator().manual_seed(5)
+    state = generator.get_state()
+    first = attack(model, x, y, generator=generator)  # type: ignore[call-arg]
+    second = attack(model, x, y, generator=generator)  # type: ignore[call-arg]
+    generator.set_state(state)
+    assert torch.equal(attack(model, x, y, generator=generator), first)  # type: ignore[call-arg]
+    random = attack.name not in ("fgsm", "mifgsm2")
+    assert torch.equal(generator.get_state(), state) != random
+    if attack.name.startswith(("pgd", "apgd", "square")):
+        assert not torch.equal(first, second)
+    assert torch.equal(torch.random.get_rng_state(), random_state)
+
+
 def test_threat_models_print_pixels() -> None:
     assert str(Linf(0.031)) == "Linf, eps 0.031 (7.9/255)"
     assert str(L2(0.5)) == "L2, eps 0.5 (127.5/255)"

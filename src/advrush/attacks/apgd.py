@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from advrush.attacks.apgd_ascent import climb
 from advrush.attacks.ensemble.random_streams import Draws
 from advrush.attacks.ensemble.rounds import Staged
+from advrush.attacks.gate import gated
 from advrush.attacks.losses import ESTIMATES, LOSSES, targeted_dlr
 from advrush.attacks.passes.chunks import predict
+from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_suffix, targets_of
 from advrush.attacks.threat import Norm, threat_model
 from advrush.config import check
+from advrush.modes import evaluating, frozen
 
 
 @dataclass(frozen=True)
@@ -34,29 +38,58 @@ class APGD(Staged):
     """Norm of the ball."""
     seed: int = 0
     """Seed of the random starts."""
+    target: Target | None = None
+    """The class that examples are to be taken for: least-likely, next or a number; None for any other than theirs."""
 
     def __post_init__(self) -> None:
         _check(self)
+        check_target(self.target)
         check(self.loss in ("ce", "dlr", "pma"), "loss", self.loss, "ce, dlr or pma")
 
     @property
     def name(self) -> str:
         """Name for tables and files."""
-        return f"apgd_{self.loss}" + ("_estimate" if self.is_estimate else "")
+        return f"apgd_{self.loss}" + ("_estimate" if self.is_estimate else "") + target_suffix(self.target)
 
     @property
     def is_estimate(self) -> bool:
         """Return whether the loss makes this an estimate of AutoAttack's outcome."""
         return self.loss in ESTIMATES
 
+    @gated
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor:
+        """Return adversarial examples (N, C, H, W), x itself where none is found, for one batch.
+
+        Random numbers come from `generator` if it is given, else from `seed`. With `targets` (N,) each example is to
+        be taken for that class.
+        """
+        with evaluating(model), frozen(model):
+            targets = targets_of(self.target, targets, model, x, y)
+        return self._all_rounds(model, x, y, generator, targets)
+
     def rounds(self, classes: int) -> int:
         """Return the number of restarts."""
         return self.restarts
 
     def attack_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws, targets: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return adversarial examples and which are broken, from one random start."""
+        """Return adversarial examples and which are broken (are taken for `targets`), from one random start."""
+        if targets is not None:
+            towards, goal = TOWARDS[self.loss], pairs(y, targets)
+
+            def value(logits: Tensor, rows: Tensor) -> Tensor:
+                return towards(logits, goal[rows])
+
+            return climb(model, x, y, draws=draws, attack=self, value=value, targets=targets)
         loss = LOSSES[self.loss]
         return climb(model, x, y, draws=draws, attack=self, value=lambda logits, rows: loss(logits, y[rows]))
 

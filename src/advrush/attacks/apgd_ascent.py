@@ -38,20 +38,34 @@ class Settings(Protocol):
 
 
 def climb(
-    model: nn.Module, x: Tensor, y: Tensor, *, draws: Draws, attack: Settings, value: RowValue
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    draws: Draws,
+    attack: Settings,
+    value: RowValue,
+    targets: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return each example's first adversarial point (x itself where there is none), and which were broken.
+
+    With `targets` (N,) a point is adversarial where the model takes it for its target.
 
     On a CPU an example leaves the batch at once; on a GPU after the next checkpoint of the step sizes, since
     counting the broken ones makes the host wait.
     """
     noise = upload(draws.each(tuple(x.shape[1:]), normal=attack.norm == "L2"), x)
     start = threat_model(attack.norm, attack.eps).sphere(x, noise).clamp(0.0, 1.0)
-    return by_pieces(lambda rows: _climb(model, x[rows], y[rows], start[rows], rows, attack, value), x)
+
+    def succeeds(logits: Tensor, rows: Tensor) -> Tensor:
+        told = logits.argmax(dim=1)
+        return told != y[rows] if targets is None else told == targets[rows]
+
+    return by_pieces(lambda rows: _climb(model, x[rows], start[rows], rows, attack, value, succeeds), x)
 
 
 def _climb(
-    model: nn.Module, x: Tensor, y: Tensor, start: Tensor, places: Tensor, attack: Settings, value: RowValue
+    model: nn.Module, x: Tensor, start: Tensor, places: Tensor, attack: Settings, value: RowValue, succeeds: RowValue
 ) -> tuple[Tensor, Tensor]:
     threat = threat_model(attack.norm, attack.eps)
     rows = torch.arange(len(x), device=x.device)
@@ -59,7 +73,7 @@ def _climb(
 
     def look_at(points: Tensor) -> tuple[Tensor, Tensor]:
         logits, loss, slope = _measure(model, points, places[rows], value, attack.averaged)
-        new = (logits.argmax(dim=1) != y[rows]) & ~broken[rows]
+        new = succeeds(logits, places[rows]) & ~broken[rows]
         found[rows] = torch.where(per_example(new, x), points, found[rows])
         broken[rows] |= new
         return loss, slope

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush.attacks.passes.fast_model import exact_model
+from advrush.attacks.target import check_targets
 from advrush.errors import DataError, ModelContractError
 from advrush.modes import evaluating, frozen
 
@@ -137,6 +138,8 @@ def gated(call: Call) -> Call:
                 return call(attack, model, x, y, *args, **kwargs)
         check_images(x)
         y = check_labels(y, len(x))
+        if kwargs.get("targets") is not None:
+            kwargs["targets"] = check_targets(kwargs["targets"], y)
         if not len(x) and call.__name__ == "__call__":
             return x.detach().clone()
         with torch.inference_mode(False), torch.enable_grad(), opened(), seeded_globally(x.device, attack.seed):

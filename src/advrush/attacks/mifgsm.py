@@ -43,8 +43,8 @@ class MIFGSM(Runnable):
         return f"mifgsm{self.steps}"
 
     @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Return adversarial examples (N, C, H, W)."""
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return adversarial examples (N, C, H, W); nothing is drawn from `generator`."""
         with evaluating(model), frozen(model):
             return torch.cat([self._climb(model, x[rows], y[rows]) for rows in pieces(x)])
 

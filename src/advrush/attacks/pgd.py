@@ -13,9 +13,10 @@ from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import gated
 from advrush.attacks.losses import ESTIMATES, LOSSES
-from advrush.attacks.passes.chunks import pieces
-from advrush.attacks.passes.fast_model import correct, in_layout
+from advrush.attacks.passes.chunks import pieces, predict
+from advrush.attacks.passes.fast_model import correct, exact_model, in_layout
 from advrush.attacks.passes.upload import upload
+from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_suffix, targets_of
 from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
 from advrush.config import check, check_radius
 from advrush.errors import ModelContractError
@@ -69,6 +70,23 @@ class _Options(TypedDict):
     loss: Loss
 
 
+def _aim(loss: str, y: Tensor, targets: Tensor | None) -> tuple[Loss, Tensor]:
+    """Return what is maximized, and of what it is a function besides the logits: labels, or pairs with targets."""
+    return (LOSSES[loss], y) if targets is None else (TOWARDS[loss], pairs(y, targets))
+
+
+def _reached(model: nn.Module, x_adv: Tensor, goal: Tensor) -> Tensor:
+    """Return True (N,) where the exact model is wrong about an example, or takes it for its target."""
+    if goal.dim() == 1:
+        return ~correct(model, x_adv, goal)
+    return predict(exact_model(model), x_adv).argmax(dim=1) == goal[:, 1]
+
+
+def _unless_there(x_adv: Tensor, x: Tensor, goal: Tensor) -> Tensor:
+    """Return the examples, those as they were whose target is their label."""
+    return x_adv if goal.dim() == 1 else torch.where(per_example(goal[:, 0] != goal[:, 1], x), x_adv, x)
+
+
 def _in_pieces(model: nn.Module, x: Tensor, y: Tensor, *, start: Tensor, **options: Unpack[_Options]) -> Tensor:
     """Return what `ascend` does, on a CPU by as many examples at a time as its caches like, in the layout it likes."""
 
@@ -91,25 +109,46 @@ class FGSM(Runnable):
     """Norm of the ball."""
     seed: int = 0
     """Without effect: there is nothing random in it."""
+    target: Target | None = None
+    """The class that examples are to be taken for: least-likely, next or a number; None for any other than theirs."""
 
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
+        check_target(self.target)
 
     @property
     def name(self) -> str:
-        """Name for tables and files."""
-        return "fgsm"
+        """Name for tables and files: fgsm, fgsm_to_next."""
+        return f"fgsm{target_suffix(self.target)}"
 
     @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return adversarial examples (N, C, H, W); nothing is drawn from `generator`."""
-        return self.perturb(model, x, y)
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor:
+        """Return adversarial examples (N, C, H, W), towards `targets` (N,) if given; `generator` is not used."""
+        return self.perturb(model, x, y, targets=targets)
 
-    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def perturb(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor:
         """Return adversarial examples; `generator` is there for likeness with `PGD.perturb`."""
         threat = threat_model(self.norm, self.eps)
         with evaluating(model), frozen(model):
-            return _in_pieces(model, x, y, start=x, steps=1, step_size=self.eps, threat=threat, loss=LOSSES["ce"])
+            loss, goal = _aim("ce", y, targets_of(self.target, targets, model, x, y))
+            x_adv = _in_pieces(model, x, goal, start=x, steps=1, step_size=self.eps, threat=threat, loss=loss)
+        return _unless_there(x_adv, x, goal)
 
 
 @dataclass(frozen=True)
@@ -135,9 +174,12 @@ class PGD(Runnable):
     """Norm of the ball."""
     seed: int = 0
     """Seed of the random starts."""
+    target: Target | None = None
+    """The class that examples are to be taken for: least-likely, next or a number; None for any other than theirs."""
 
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
+        check_target(self.target)
         check(self.steps >= 1, "steps", self.steps, "a whole number >= 1")
         check_radius("step_size", self.step_size, norm=self.norm)
         check(self.restarts >= 1, "restarts", self.restarts, "a whole number >= 1")
@@ -146,10 +188,11 @@ class PGD(Runnable):
 
     @property
     def name(self) -> str:
-        """Name for tables and files: pgd20, cw20 (margin), pgd_dlr20, pgd20x5 (restarts), pgd_pma20_estimate."""
+        """Name for tables: pgd20, cw20 (margin), pgd_dlr20, pgd20x5 (restarts), pgd_pma20_estimate, pgd20_to_next."""
         kind = {"ce": "pgd", "margin": "cw"}.get(self.loss, f"pgd_{self.loss}")
         restarts = f"x{self.restarts}" if self.restarts > 1 else ""
-        return f"{kind}{self.steps}{restarts}" + ("_estimate" if self.is_estimate else "")
+        estimate = "_estimate" if self.is_estimate else ""
+        return f"{kind}{self.steps}{restarts}{estimate}{target_suffix(self.target)}"
 
     @property
     def is_estimate(self) -> bool:
@@ -157,12 +200,21 @@ class PGD(Runnable):
         return self.loss in ESTIMATES
 
     @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor:
         """Return adversarial examples (N, C, H, W) from the starts that `generator`, else `seed`, gives.
 
-        A training loop of one's own passes its generator, so that each batch has starts of its own.
+        A training loop of one's own passes its generator, so that each batch has starts of its own. With `targets`
+        (N,) each example is to be taken for that class.
         """
-        return self.perturb(model, x, y, generator=generator or seeded(self.seed))
+        return self.perturb(model, x, y, generator=generator or seeded(self.seed), targets=targets)
 
     def perturb(
         self,
@@ -172,15 +224,18 @@ class PGD(Runnable):
         *,
         generator: torch.Generator | None = None,
         start: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> Tensor:
         """Return adversarial examples from `start`, or from the starts that `generator` (else `seed`) gives."""
         source = generator or seeded(self.seed)
         with evaluating(model), frozen(model):
-            x_adv = self._once(model, x, y, self._begin(x, source) if start is None else start)
+            loss, goal = _aim(self.loss, y, targets_of(self.target, targets, model, x, y))
+            x_adv = self._once(model, x, goal, self._begin(x, source) if start is None else start, loss)
             for _ in range(self.restarts - 1):
-                broken = ~correct(model, x_adv, y)
-                x_adv = torch.where(per_example(broken, x), x_adv, self._once(model, x, y, self._begin(x, source)))
-        return x_adv
+                done = _reached(model, x_adv, goal)
+                again = self._once(model, x, goal, self._begin(x, source), loss)
+                x_adv = torch.where(per_example(done, x), x_adv, again)
+        return _unless_there(x_adv, x, goal)
 
     def iterates(self, model: nn.Module, x: Tensor, y: Tensor, counts: Sequence[int]) -> Iterator[Tensor]:
         """Yield the examples after each of `counts` steps (ascending), in one pass of the largest.
@@ -192,14 +247,14 @@ class PGD(Runnable):
         for count in counts:
             check(count > done, "counts", tuple(counts), "ascending numbers of steps, at least 1")
             with evaluating(model), frozen(model):
-                x_adv = replace(self, steps=count - done)._once(model, x, y, x_adv)
+                x_adv = replace(self, steps=count - done)._once(model, x, y, x_adv, LOSSES[self.loss])
             done = count
             yield x_adv
 
-    def _once(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Tensor:
+    def _once(self, model: nn.Module, x: Tensor, goal: Tensor, start: Tensor, loss: Loss) -> Tensor:
         threat = threat_model(self.norm, self.eps)
         return _in_pieces(
-            model, x, y, start=start, steps=self.steps, step_size=self.step_size, threat=threat, loss=LOSSES[self.loss]
+            model, x, goal, start=start, steps=self.steps, step_size=self.step_size, threat=threat, loss=loss
         )
 
     def _begin(self, x: Tensor, generator: torch.Generator) -> Tensor:

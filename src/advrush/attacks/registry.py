@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import Literal
 
 from advrush.attacks.adaptive import Adaptive
@@ -76,7 +77,8 @@ def parse_attacks(names: str | Sequence[str], threat: ThreatModel, *, seed: int 
     """Return the attacks that `names` ("fgsm,pgd20,pgd100x5", or a sequence of such words) lists.
 
     A word is a name of `MAKERS`, for the iterative ones followed by the number of steps and, after an x, of
-    restarts; `-` and `_` are the same, so are capitals. Raises ConfigError with a suggestion for an unknown one.
+    restarts, and for targeted ones by `_to_next`, `_to_least_likely` or `_to_3`; `-` and `_` are the same, so are
+    capitals. Raises ConfigError with a suggestion for an unknown one.
     """
     words = names.split(",") if isinstance(names, str) else [part for name in names for part in name.split(",")]
     attacks = tuple(_parse(word.strip(), threat, seed) for word in words if word.strip())
@@ -87,6 +89,8 @@ def parse_attacks(names: str | Sequence[str], threat: ThreatModel, *, seed: int 
 
 def _parse(word: str, threat: ThreatModel, seed: int) -> Attack:
     name = word.lower().replace("-", "_")
+    if aimed := re.fullmatch(r"(.+)_to_(least_likely|next|\d+)", name):
+        return _aimed(word, _parse(aimed[1], threat, seed), aimed[2])
     if name in MAKERS:
         return MAKERS[name](threat, seed, 0, 1)
     match = re.fullmatch(r"(pgd_dlr|pgd_pma|pgd|cw|mifgsm)_?(\d+)(?:x(\d+))?(_pma)?", name)
@@ -98,3 +102,11 @@ def _parse(word: str, threat: ThreatModel, seed: int) -> Attack:
     kind += loss or ""
     check(int(steps) >= 1 and int(restarts or 1) >= 1, "attacks", word, "at least one step and one start")
     return MAKERS[kind](threat, seed, int(steps), int(restarts or 1))
+
+
+def _aimed(word: str, attack: Attack, target: str) -> Attack:
+    """Return the attack towards a target; ConfigError for one that takes none."""
+    takes = "target" in {field.name for field in fields(attack)}  # type: ignore[arg-type]  # attacks are dataclasses
+    check(takes, "attacks", word, "a target behind fgsm, pgd, cw, pgd_dlr, apgd_ce or apgd_dlr, such as pgd20_to_next")
+    value = int(target) if target.isdecimal() else target.replace("_", "-")
+    return replace(attack, target=value)  # type: ignore[type-var]

@@ -101,16 +101,16 @@ def _spaces() -> dict[str, str]:
 
 
 ATTACKS = {
-    "fgsm": "one step along the gradient's sign",
+    "fgsm": "one step along the gradient's sign; towards a class: fgsm_to_3, fgsm_to_next",
     "mifgsm": "FGSM with momentum; steps behind the name: mifgsm10",
-    "pgd": "projected gradient descent; steps and restarts behind the name: pgd20, pgd100x5",
+    "pgd": "projected gradient descent; steps, restarts, target behind the name: pgd20x5, pgd20_to_next",
     "cw": "PGD on the margin of the logits (Carlini and Wagner's loss): cw20",
     "pgd_dlr": "PGD on the difference of logits ratio: pgd_dlr20",
     "pgd_pma": "PGD on the margin of the probabilities: pgd_pma20",
     "apgd_pma": "Auto-PGD on the margin of the probabilities",
     "malt": "targeted Auto-PGD at the classes that MALT chooses; an estimate of AutoAttack's accuracy",
     "adaptive": "an adaptive ensemble; an estimate of AutoAttack's accuracy",
-    "apgd_ce": "Auto-PGD on the cross-entropy",
+    "apgd_ce": "Auto-PGD on the cross-entropy; towards a class: apgd_ce_to_least_likely",
     "apgd_dlr": "Auto-PGD on the difference of logits ratio",
     "apgd_t": "Auto-PGD, targeted at each of nine other classes",
     "fab": "Fast Adaptive Boundary attack",

@@ -2,9 +2,11 @@
 
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.evaluate_any import evaluate
+from advrush.evaluation.intervals import wilson
 from advrush.evaluation.result_table import ResultTable
-from advrush.evaluation.results import AttackOutcome, Evaluation, wilson
+from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.robust_accuracy import measure
+from advrush.evaluation.targeted import TargetedOutcome
 from advrush.evaluation.targets import Target, as_target, find_target
 from advrush.evaluation.transfer_stage import TransferConfig, transfer
 
@@ -14,6 +16,7 @@ __all__ = [
     "Evaluation",
     "ResultTable",
     "Target",
+    "TargetedOutcome",
     "TransferConfig",
     "as_target",
     "evaluate",

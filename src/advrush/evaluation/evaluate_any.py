@@ -21,7 +21,8 @@ from advrush.evaluation.lines import Pace, outcome_lines
 from advrush.evaluation.normalization import Normalization
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome, Evaluation
-from advrush.evaluation.robust_accuracy import measure
+from advrush.evaluation.robust_accuracy import attack_names, measure
+from advrush.evaluation.targeted import TargetedOutcome
 from advrush.evaluation.targets import Target, as_target
 from advrush.progress import Display
 from advrush.run import Run
@@ -133,13 +134,16 @@ def _measured(
         def moved(progress: Progress, name: str) -> None:
             screen.at(pace.done(progress), pace.total)
 
-        def tell(outcome: AttackOutcome) -> None:
+        def tell(outcome: AttackOutcome | TargetedOutcome) -> None:
             for line in outcome_lines(outcome):
                 screen.line(line)
 
         screen.at(0, pace.total)
         outcome = measure(model, x, y, attacks=unique, batch_size=batch_size, on_batch=moved, on_outcome=tell)
-    for attack, row in zip(unique, outcome.attacks, strict=True):
+    found: list[AttackOutcome | TargetedOutcome] = [*outcome.attacks, *outcome.targeted]
+    rows = {row.name: row for row in found}
+    for attack, name in zip(unique, attack_names(unique), strict=True):
+        row = rows[name]
         radius = {name: getattr(attack, name) for name in ("norm", "eps") if hasattr(attack, name)}
         row.details = {**row.details, **radius}
     return replace(outcome, label=target.label)

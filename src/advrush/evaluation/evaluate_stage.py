@@ -23,9 +23,10 @@ from advrush.evaluation.fingerprint import examine
 from advrush.evaluation.lines import Pace, by_class, confusion, outcome_lines, sweep_line
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome, Evaluation
-from advrush.evaluation.robust_accuracy import measure
+from advrush.evaluation.robust_accuracy import attack_names, measure
 from advrush.evaluation.sanity import sanity
 from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
+from advrush.evaluation.targeted import TargetedOutcome
 from advrush.evaluation.targets import Target, as_target
 from advrush.modes import evaluating, frozen
 from advrush.progress import Display
@@ -136,7 +137,7 @@ def _evaluate(
             screen.at(pace.done(progress), pace.total)
             run.save_state({"epoch": 0, "progress": progress.state_dict()}, state_name)
 
-        def tell(found: AttackOutcome) -> None:
+        def tell(found: AttackOutcome | TargetedOutcome) -> None:
             for line in outcome_lines(found):
                 screen.line(line)
 
@@ -169,6 +170,11 @@ def _write(
     flags = {"clean": outcome.clean, **{attack.name: attack.flags for attack in outcome.attacks}}
     flags |= {name: value for name, value in outcome.sweeps.items() if name not in flags}
     run.save_tensors("flags.safetensors", {name: value.to(torch.bool) for name, value in flags.items()})
+    if outcome.targeted:
+        kinds = ("attacked", "reached")
+        run.save_tensors(
+            "targeted.safetensors", {f"{kind}/{a.name}": getattr(a, kind) for a in outcome.targeted for kind in kinds}
+        )
     index = torch.arange(len(x)) if dataset.test_index is None else dataset.test_index
     run.save_tensors("images.safetensors", {"index": index, "label": y})
     if broken_by := {attack.name: attack.broken_by for attack in outcome.attacks if attack.broken_by is not None}:
@@ -202,7 +208,8 @@ def _threat_line(config: EvaluateConfig, images: int) -> str:
 def _adversarial(model: nn.Module, x: Tensor, outcome: Evaluation) -> dict[str, Tensor]:
     """Return what the network says of each example, clean and after each attack, and the adversarial examples."""
     found = {"pred/clean": predict(model, x).argmax(1)}
-    for attack in outcome.attacks:
+    rows: list[AttackOutcome | TargetedOutcome] = [*outcome.attacks, *outcome.targeted]
+    for attack in rows:
         assert attack.x_adv is not None
         found[f"x_adv/{attack.name}"] = attack.x_adv
         found[f"pred/{attack.name}"] = predict(model, attack.x_adv.to(x)).argmax(1)
@@ -213,10 +220,12 @@ def _examples(
     model: nn.Module, x: Tensor, y: Tensor, outcome: Evaluation, attacks: tuple[Attack, ...]
 ) -> dict[str, Tensor]:
     """Return a few pictures: correct examples, their adversarial versions under the strongest attack, predictions."""
-    strongest = min(range(len(attacks)), key=lambda i: outcome.attacks[i].robust_acc)
+    names = attack_names(attacks)
+    strongest = min(outcome.attacks, key=lambda row: row.robust_acc).name if outcome.attacks else names[0]
+    attack = attacks[names.index(strongest)]
     rows = outcome.clean.nonzero().flatten()[:SHOWN]
     rows = rows if len(rows) else torch.arange(min(SHOWN, len(x)))
-    x_adv = attacks[strongest](model, x[rows], y[rows])
+    x_adv = attack(model, x[rows], y[rows])
     pred, pred_adv = (predict(exact_model(model), images).argmax(1) for images in (x[rows], x_adv))
     return {"x": x[rows], "x_adv": x_adv, "y": y[rows], "pred": pred, "pred_adv": pred_adv}
 

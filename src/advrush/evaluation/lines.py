@@ -9,13 +9,21 @@ from torch import Tensor, nn
 
 from advrush.attacks import Attack
 from advrush.attacks.ensemble.single import plan_of
+from advrush.evaluation.intervals import wilson
 from advrush.evaluation.progress import Progress
-from advrush.evaluation.results import AttackOutcome, wilson
+from advrush.evaluation.results import AttackOutcome
 from advrush.evaluation.robust_accuracy import attack_names
+from advrush.evaluation.targeted import TargetedOutcome, targeted_line
 
 
-def outcome_lines(outcome: AttackOutcome) -> list[str]:
-    """Return the accuracy after an attack with its interval and cost, an ensemble's steps and warnings below it."""
+def outcome_lines(outcome: AttackOutcome | TargetedOutcome) -> list[str]:
+    """Return the accuracy after an attack with its interval and cost, an ensemble's steps and warnings below it.
+
+    Of a targeted attack its success rate.
+    """
+    if isinstance(outcome, TargetedOutcome):
+        row = outcome.to_dict()
+        return [targeted_line(row), *(f"  warning: {text}" for text in row.get("warnings", ()))]
     total = len(outcome.flags)
     low, high = wilson(int(outcome.flags.sum()), total)
     line = f"{outcome.name:<11} {outcome.robust_acc:.2%}  [{low:.1%}, {high:.1%}]"

@@ -25,8 +25,10 @@ COLUMNS = (
     "seconds",
     "forward",
     "backward",
+    "targeted_success_rate",
 )
 HEADS = ("attack", "accuracy", "95% interval", "seconds", "forward", "backward")
+TARGETED_HEADS = ("targeted attack", "success rate", *HEADS[2:])
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class ResultTable:
     """Accuracies clean, under each attack and in the worst case, with their intervals and what they cost.
 
     A row maps COLUMNS to values: accuracies as fractions, `eps` in [0, 1] pixel units, passes in examples; None where
-    a cell has no value.
+    a cell has no value. Targeted attacks have a success rate in place of the accuracy, and a block of their own.
     """
 
     title: str
@@ -62,20 +64,32 @@ class ResultTable:
             if attack.get("estimate"):
                 notes.append(f"{attack['name']}: an estimate of AutoAttack's accuracy, not its result")
             notes += [f"{attack['name']}: {text}" for text in attack.get("warnings", ())]
+        for attack in result.get("targeted", ()):
+            notes += [f"{attack['name']}: {text}" for text in attack.get("warnings", ())]
         if len(result["attacks"]) > 1:
             worst = result["worst_case"]
             rows.append(_row("worst case", worst["robust_acc"], worst["interval"], common))
+        rows += [_targeted(attack, common) for attack in result.get("targeted", ())]
         return cls(_title(result), tuple(rows), tuple(notes))
+
+    @property
+    def blocks(self) -> list[list[tuple[str, ...]]]:
+        """Return the cells that people read: heads and rows of the accuracies, then of the success rates."""
+        found = []
+        for heads, targeted in ((HEADS, False), (TARGETED_HEADS, True)):
+            rows = [_shown(row) for row in self.rows if (row["accuracy"] is None) == targeted]
+            found += [[heads, *rows]] if rows else []
+        return found
 
     def text(self) -> str:
         """Return lines for a terminal."""
-        cells = [HEADS, *(_shown(row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(text.ljust(width) if i == 0 else text.rjust(width) for i, (text, width) in _numbered(row, widths))
-            for row in cells
-        ]
-        return "\n".join([self.title, *(line.rstrip() for line in lines), *(f"warning: {n}" for n in self.notes)])
+        lines = [self.title]
+        for cells in self.blocks:
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            for row in cells:
+                others = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
+                lines.append("  ".join([row[0].ljust(widths[0]), *others]).rstrip())
+        return "\n".join([*lines, *(f"warning: {n}" for n in self.notes)])
 
     def csv(self) -> str:
         """Return COLUMNS and rows as comma-separated values, accuracies as fractions."""
@@ -87,20 +101,24 @@ class ResultTable:
 
     def latex(self) -> str:
         """Return a tabular environment with the rules of the package booktabs, accuracies in percent."""
-        head = " & ".join(map(tex, HEADS)) + r" \\"
-        lines = [r"\begin{tabular}{lrrrrr}", r"\toprule", head, r"\midrule"]
-        lines += [" & ".join(tex(cell) for cell in _shown(row)) + r" \\" for row in self.rows]
-        return "\n".join([f"% {self.title}", *lines, r"\bottomrule", r"\end{tabular}", ""])
+        blocks = []
+        for heads, *rows in self.blocks:
+            head = " & ".join(map(tex, heads)) + r" \\"
+            lines = [r"\begin{tabular}{lrrrrr}", r"\toprule", head, r"\midrule"]
+            lines += [" & ".join(tex(cell) for cell in row) + r" \\" for row in rows]
+            blocks.append("\n".join([f"% {self.title}", *lines, r"\bottomrule", r"\end{tabular}", ""]))
+        return "\n".join(blocks)
 
     def _repr_html_(self) -> str:
         """Return the table as notebooks show it."""
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in HEADS)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _shown(row)) + "</tr>" for row in self.rows
-        )
+        tables = []
+        for number, (heads, *rows) in enumerate(self.blocks):
+            caption = f"<caption>{html.escape(self.title)}</caption>" if number == 0 else ""
+            head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+            body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+            tables.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
         notes = "".join(f"<p>warning: {html.escape(note)}</p>" for note in self.notes)
-        caption = f"<caption>{html.escape(self.title)}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+        return "".join(tables) + notes
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame of COLUMNS and rows; pandas must be installed."""
@@ -112,28 +130,35 @@ class ResultTable:
         return self.text()
 
 
-def _numbered(row: Sequence[str], widths: Sequence[int]) -> list[tuple[int, tuple[str, int]]]:
-    return list(enumerate(zip(row, widths, strict=True)))
-
-
 def _row(
     name: str, acc: float, interval: Sequence[float], common: Mapping[str, Any], cost: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     cost = cost or {}
     spent = {"seconds": cost.get("seconds"), "forward": cost.get("forwards"), "backward": cost.get("backwards")}
-    return {"attack": name, "accuracy": acc, "low": interval[0], "high": interval[1], **common, **spent}
+    row = {"attack": name, "accuracy": acc, "low": interval[0], "high": interval[1], **common, **spent}
+    return {**row, "targeted_success_rate": None}
+
+
+def _targeted(attack: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a targeted attack: no accuracy, the number of images is that of those attacked."""
+    own = {name: attack[name] for name in ("norm", "eps") if name in attack}
+    row = _row(attack["name"], 0.0, attack["interval"], {**common, **own, "images": attack["attacked"]}, attack)
+    return {**row, "accuracy": None, "targeted_success_rate": attack["targeted_success_rate"]}
 
 
 def _shown(row: Mapping[str, Any]) -> tuple[str, ...]:
     seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
     passes = ("" if row[name] is None else f"{row[name]:,}" for name in ("forward", "backward"))
     interval = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}%"
-    return row["attack"], f"{100 * row['accuracy']:.2f}%", interval, seconds, *passes
+    name, rate = row["attack"], row["accuracy"]
+    if rate is None:  # targeted
+        rate, name = row["targeted_success_rate"], f"{name} ({row['images']:,} images)"
+    return name, "–" if rate is None else f"{100 * rate:.2f}%", interval, seconds, *passes
 
 
 def _title(result: Mapping[str, Any]) -> str:
     """Return "MODEL on DATA, Linf, eps 0.031 (7.91/255), 1,000 images" of what the result tells."""
-    threat = result.get("threat_model") or _common_threat(result["attacks"])
+    threat = result.get("threat_model") or _common_threat([*result["attacks"], *result.get("targeted", ())])
     radius = [f"{threat['norm']}, eps {threat['eps']:.4g} ({255 * threat['eps']:.3g}/255)"] if threat else []
     about = " on ".join(str(result[name]) for name in ("model", "dataset") if result.get(name))
     images = f"{result['examples']:,} image{'' if result['examples'] == 1 else 's'}"

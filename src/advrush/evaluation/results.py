@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,17 +10,10 @@ import torch
 from torch import Tensor
 
 from advrush.attacks import Outcome
+from advrush.config import check
+from advrush.evaluation.intervals import wilson
 from advrush.evaluation.result_table import ResultTable
-
-
-def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the Wilson interval of a proportion (95% unless `z` says otherwise)."""
-    if total == 0:
-        return 0.0, 1.0
-    p, n = correct / total, float(total)
-    center = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, center - half), min(1.0, center + half)
+from advrush.evaluation.targeted import TargetedOutcome
 
 
 @dataclass
@@ -72,6 +64,8 @@ class Evaluation:
     """Flags (N,) of the points of curves, by name."""
     label: str = ""
     """What the network is called."""
+    targeted: list[TargetedOutcome] = field(default_factory=list)
+    """Targeted attacks, which tell a success rate and no accuracy: they are no part of the worst case."""
 
     @property
     def clean_acc(self) -> float:
@@ -80,7 +74,11 @@ class Evaluation:
 
     @property
     def robust_acc(self) -> float:
-        """Return the worst case: the fraction that every attack left correct."""
+        """Return the worst case: the fraction that every (untargeted) attack left correct.
+
+        Raises ConfigError where there was none.
+        """
+        check(bool(self.attacks), "robust_acc", "targeted attacks alone", "an untargeted attack, such as pgd20")
         return float(self.worst_flags().double().mean())
 
     @property
@@ -127,10 +125,14 @@ class Evaluation:
                     **attack.details,
                 }
             )
-        return {
+        found: dict[str, Any] = {
             "examples": total,
             "clean_acc": clean_acc,
             "clean_interval": clean_interval,
             "attacks": rows,
-            "worst_case": {"robust_acc": worst_acc, "interval": worst_interval},
         }
+        if rows:
+            found["worst_case"] = {"robust_acc": worst_acc, "interval": worst_interval}
+        if self.targeted:
+            found["targeted"] = [each.to_dict() for each in self.targeted]
+        return found

@@ -19,12 +19,13 @@ from advrush.config import check
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.sweep import Sweep
+from advrush.evaluation.targeted import TargetedOutcome
 from advrush.modes import evaluating, frozen
 from advrush.parallel import Parallel
 
 UNKNOWN = -1
 OnBatch = Callable[[Progress, str], None]
-OnOutcome = Callable[[AttackOutcome], None]
+OnOutcome = Callable[[AttackOutcome | TargetedOutcome], None]
 
 
 def measure(
@@ -93,8 +94,9 @@ class _Work:
         """Return the outcomes of all attacks and curves."""
         with limited() as memory:
             found = self._evaluation(attacks, sweeps, on_outcome)
-            if found.attacks and (said := memory.take()):  # by the curves, which have no warnings of their own
-                found.attacks[-1].details.setdefault("warnings", []).extend(said)
+            rows: list[AttackOutcome | TargetedOutcome] = [*found.targeted, *found.attacks]
+            if rows and (said := memory.take()):  # by the curves, which have no warnings of their own
+                rows[-1].details.setdefault("warnings", []).extend(said)
         return found
 
     def _evaluation(self, attacks: Sequence[Attack], sweeps: Sequence[Sweep], on_outcome: OnOutcome) -> Evaluation:
@@ -107,17 +109,22 @@ class _Work:
             odd = within_memory(lambda: single.suspicions(self.model, self.x, self.y), seen)
         clean = self.clean()
         on_outcome(AttackOutcome("clean", clean))
-        outcomes = []
+        outcomes: list[AttackOutcome] = []
+        targeted: list[TargetedOutcome] = []
         for attack, plan, name in zip(attacks, plans, attack_names(attacks), strict=True):
             outcome = run_plan(
                 plan, self.model, self.x, self.y, clean=clean, suspicions=odd if plan.single else None,
                 ledger=self.progress.attacks.get(name), on_batch=self._saver(name), team=self.team,
                 keep_examples=self.keep_examples,
             )  # fmt: skip
+            if outcome.target is not None:
+                targeted.append(TargetedOutcome.of(outcome, name))
+                on_outcome(targeted[-1])
+                continue
             outcomes.append(AttackOutcome.of(outcome, name, estimate=getattr(attack, "is_estimate", False)))
             on_outcome(outcomes[-1])
         curves = {name: flags for sweep in sweeps for name, flags in self.sweep(sweep, clean).items()}
-        return Evaluation(clean, outcomes, curves)
+        return Evaluation(clean, outcomes, curves, targeted=targeted)
 
     def clean(self) -> Tensor:
         """Return True (N,) where the model is right without an attack."""

@@ -14,7 +14,7 @@ from advrush.attacks.passes.fast_model import correct
 from advrush.attacks.pgd import PGD
 from advrush.attacks.registry import STEP_FRACTION
 from advrush.config import check
-from advrush.evaluation.results import wilson
+from advrush.evaluation.intervals import wilson
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ def transfer(
     check(len(found) >= 2, "targets", len(found), "at least two networks")
     config = replace(config or TransferConfig(), models=tuple(f"{one.label}:{one.digest}" for one in found))
     (attack,) = parse_attacks(config.attack, threat_model(config.norm, config.eps), seed=config.seed)
+    check(getattr(attack, "target", None) is None, "attack", config.attack, "an untargeted attack: accuracies are told")
     dataset = config.data.load(data_dir)
     identity, odd = examine(found, dataset)
     with stage(team, runs_dir, "transfer", config, identity=identity, data_dir=data_dir) as (run, todo):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advrush.evaluation.results import wilson
+from advrush.evaluation.intervals import wilson
 from advrush.report.labels import WORST, format_eps
 from advrush.report.names import trained_by
 from advrush.report.records import Record

@@ -68,7 +68,7 @@ def _evaluations(runs: Iterable[Path | str]) -> list[Record]:
     for run in map(Path, runs):
         single = (run / "config.toml").is_file()
         for record in [Record.read(run)] if single else find_records(run):
-            if record.stage == "evaluate" and record.result:
+            if record.stage == "evaluate" and record.result and "worst_case" in record.result:
                 found[record.path.resolve()] = record
     return list(found.values())
 

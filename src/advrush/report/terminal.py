@@ -15,7 +15,7 @@ from rich.text import Text
 
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError, RunError
-from advrush.evaluation.results import wilson
+from advrush.evaluation.intervals import wilson
 from advrush.report.drawing.cells import output_label
 from advrush.report.drawing.differences import only_in
 from advrush.report.drawing.palette import primitive_style

@@ -70,6 +70,8 @@ class Rounds:
     indices: Tensor | None = None
     """Places (N,) of the examples in a larger set."""
     single: bool = False
+    target: str | None = None
+    """None: ensembles are untargeted, whatever classes their attacks aim at."""
 
     @property
     def members(self) -> tuple[str, ...]:

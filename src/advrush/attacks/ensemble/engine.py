@@ -39,6 +39,11 @@ class Plan(Protocol):
         ...
 
     @property
+    def target(self) -> str | None:
+        """What a targeted attack aims at, None of an untargeted one."""
+        ...
+
+    @property
     def batch_size(self) -> int:
         """Examples attacked together."""
         ...
@@ -106,7 +111,7 @@ def run_plan(
             plan, model, x, y, clean=clean, ledger=ledger, on_batch=on_batch, keep_examples=keep_examples, team=team
         )
         said = (*suspicions, *memory.take())
-    return Outcome(plan.name, plan.members, _joined(ledger, team), said, single=plan.single)
+    return Outcome(plan.name, plan.members, _joined(ledger, team), said, single=plan.single, target=plan.target)
 
 
 def execute(

@@ -8,6 +8,7 @@ outcomes do not depend on batch size, order or the other examples.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -57,14 +58,14 @@ class BatchDraws:
         sample = torch.randn if normal else torch.rand
         if rows is not None:
             (group,) = self.groups
-            return sample((len(rows), *shape), generator=group.generator)
-        parts = [sample((g.size, *shape), generator=g.generator)[g.positions] for g in self.groups]
+            return _drawn(sample, (len(rows), *shape), group.generator)
+        parts = [_drawn(sample, (g.size, *shape), g.generator)[g.positions] for g in self.groups]
         return torch.cat(parts)
 
     def common(self, count: int) -> Tensor:
         """Return `count` numbers of the single group."""
         (group,) = self.groups
-        return torch.rand(count, generator=group.generator)
+        return _drawn(torch.rand, (count,), group.generator)
 
     def again(self, rows: Tensor) -> Draws:
         """Return numbers by place in the batch: no published order says how a second attempt draws."""
@@ -130,6 +131,11 @@ class _Part:
 
     def of(self, rows: Tensor) -> Draws:
         return _Part(self.whole, self.rows[rows.cpu()])
+
+
+def _drawn(sample: Callable[..., Tensor], shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Return numbers on the CPU from a generator that may belong to a GPU."""
+    return sample(shape, generator=generator, device=generator.device).cpu()
 
 
 def _mix(z: Tensor) -> Tensor:

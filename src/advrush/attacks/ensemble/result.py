@@ -9,6 +9,7 @@ from torch import Tensor
 
 from advrush.attacks.ensemble.checks import square_gain
 from advrush.attacks.ensemble.record import WRONG, Ledger
+from advrush.config import check
 
 
 @dataclass(frozen=True)
@@ -22,21 +23,36 @@ class Outcome:
     """Sentences on why the result may not be trusted; empty where all is well."""
     single: bool = False
     """Whether it is one attack by itself, not an ensemble."""
+    target: str | None = None
+    """What a targeted attack aimed at (next, 3, given); None of an untargeted one."""
 
     @property
     def clean(self) -> Tensor:
-        """Return True (N,) where the example is correct without an attack."""
+        """Return True (N,) where the example is correct without an attack; of a targeted one, where it was attacked."""
         return self.ledger.broken_by != WRONG
 
     @property
     def flags(self) -> Tensor:
-        """Return True (N,) where the example withstood every attack."""
+        """Return True (N,) where the example withstood every attack; of a targeted one, where it is not the target."""
         return self.ledger.flags()
 
     @property
     def robust_acc(self) -> float:
-        """Return the fraction of all examples that withstood every attack."""
+        """Return the fraction of all examples that withstood every attack.
+
+        Raises ConfigError for a targeted attack: an example that is taken for a third class is no success of it.
+        """
+        check(self.target is None, "robust_acc", self.name, "success_rate: the attack is targeted")
         return float(self.flags.double().mean())
+
+    @property
+    def success_rate(self) -> float:
+        """Return the fraction of the attacked examples that are taken for their target, or broken if it has none.
+
+        Attacked is what is correct without an attack and is not of the target's class; NaN where nothing is.
+        """
+        attacked = int(self.clean.sum())
+        return int((self.clean & ~self.flags).sum()) / attacked if attacked else float("nan")
 
     @property
     def seconds(self) -> float:

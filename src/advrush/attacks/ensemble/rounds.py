@@ -52,45 +52,68 @@ class Staged(Runnable, ABC):
         return True
 
     @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Return adversarial examples (N, C, H, W), x itself where none is found, for one batch."""
-        generator = seeded(self.seed)
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return adversarial examples (N, C, H, W), x itself where none is found, for one batch.
+
+        Random numbers come from `generator` if it is given (a training loop's own), else from `seed`.
+        """
+        return self._all_rounds(model, x, y, generator, None)
+
+    def _all_rounds(
+        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None, targets: Tensor | None
+    ) -> Tensor:
+        """Return the examples after all rounds, each on those that no earlier round has broken."""
+        generator = generator or seeded(self.seed)
         x_adv = x.detach().clone()
         with undisturbed(model, x.device, self.seed):
             logits = predict(exact_model(model), x)
-            left = (logits.argmax(dim=1) == y).nonzero().flatten()
+            if targets is None:
+                left = (logits.argmax(dim=1) == y).nonzero().flatten()
+            else:
+                left = ((logits.argmax(dim=1) != targets) & (targets != y)).nonzero().flatten()
             for number in range(self.rounds(logits.shape[1])):
                 if not len(left):
                     break
                 draws = BatchDraws((Group(generator, len(left), torch.arange(len(left))),))
-                points, broken = self.verified_round(model, x[left], y[left], number=number, draws=draws)
+                aim = {} if targets is None else {"targets": targets[left]}
+                points, broken = self.verified_round(model, x[left], y[left], number=number, draws=draws, **aim)
                 x_adv[left[broken]] = points[broken]
                 left = left[~broken]
         return x_adv
 
     def verified_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws, targets: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return what `attack_round` does, with only those points that the exact model gets wrong when asked again.
 
-        Examples that a `Quick` model alone got wrong are attacked once more, on the exact model.
+        Examples that a `Quick` model alone got wrong are attacked once more, on the exact model. With `targets` (N,),
+        which `attack_round` then must take, points count that the exact model takes for their targets.
         """
-        points, claimed = self.attack_round(model, x, y, number=number, draws=draws)
+
+        def attack(model: nn.Module, rows: Tensor | slice, draws: Draws) -> tuple[Tensor, Tensor]:
+            aim = {} if targets is None else {"targets": targets[rows]}
+            return self.attack_round(model, x[rows], y[rows], number=number, draws=draws, **aim)
+
+        points, claimed = attack(model, slice(None), draws)
         exact = exact_model(model)
-        broken = self._holding(exact, x, y, points, claimed)
+        broken = self._holding(exact, x, y, points, claimed, targets)
         lost = (claimed & ~broken).nonzero().flatten()
         if len(lost) and exact is not model:
-            points[lost], again = self.attack_round(exact, x[lost], y[lost], number=number, draws=draws.again(lost))
-            broken[lost] = self._holding(exact, x[lost], y[lost], points[lost], again)
+            points[lost], again = attack(exact, lost, draws.again(lost))
+            aim = None if targets is None else targets[lost]
+            broken[lost] = self._holding(exact, x[lost], y[lost], points[lost], again, aim)
         return points, broken
 
-    def _holding(self, exact: nn.Module, x: Tensor, y: Tensor, points: Tensor, claimed: Tensor) -> Tensor:
+    def _holding(
+        self, exact: nn.Module, x: Tensor, y: Tensor, points: Tensor, claimed: Tensor, targets: Tensor | None
+    ) -> Tensor:
         """Return True (N,) where a claimed point lies in the ball and the exact model gets it wrong."""
         rows = claimed.nonzero().flatten()
         if not len(rows):
             return torch.zeros_like(claimed)
         near = threat_model(self.norm, self.eps).distance(points[rows], x[rows]) <= self.eps + SLACK
-        wrong = predict(exact, points[rows]).argmax(dim=1) != y[rows]
+        told = predict(exact, points[rows]).argmax(dim=1)
+        wrong = told != y[rows] if targets is None else told == targets[rows]
         return torch.zeros_like(claimed).index_put_((rows,), near & wrong)
 
 

@@ -19,6 +19,7 @@ from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.gate import gated
 from advrush.attacks.passes.fast_model import correct, exact_model
 from advrush.attacks.passes.memory import within_memory
+from advrush.attacks.target import targets_of
 from advrush.config import check
 from advrush.modes import evaluating, frozen
 from advrush.parallel import Parallel
@@ -42,6 +43,7 @@ class Runnable:
         state: Mapping[str, Tensor] | None = None,
         on_batch: Callable[[dict[str, Tensor]], None] | None = None,
         keep_examples: bool = False,
+        targets: Tensor | None = None,
         team: Parallel = ALONE,
     ) -> Outcome:
         """Return what was broken, at which cost, and what speaks against it.
@@ -55,9 +57,12 @@ class Runnable:
                 fit.
             on_batch: called after each batch with the state to save.
             keep_examples: whether the outcome (and the state) holds the adversarial examples of what was broken.
+            targets: the class (N,) that each example is to be taken for; the outcome then tells a targeted success
+                rate. ConfigError where the attack takes no target.
             team: the processes among which the examples are shared; each has all of x and y.
         """
-        plan = Batches(self, batch_size)  # type: ignore[arg-type]  # what derives from this is an attack
+        check(targets is None or hasattr(self, "target"), "targets", type(self).__name__, "FGSM, PGD or APGD")
+        plan = Batches(self, batch_size, targets=targets)  # type: ignore[arg-type]  # what derives from this is an attack
         ledger = None if state is None else Ledger.load(state, len(x), 1)
         save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict())
         return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, team=team)
@@ -70,6 +75,8 @@ class Batches:
     attack_value: Attack
     batch_size: int
     single: bool = True
+    targets: Tensor | None = None
+    """The class (N,) that each example is to be taken for, where the attack does not say it for all."""
 
     def __post_init__(self) -> None:
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
@@ -77,7 +84,15 @@ class Batches:
     @property
     def name(self) -> str:
         """Return the attack's name."""
-        return self.attack_value.name
+        return self.attack_value.name + ("" if self.targets is None else "_to_given")
+
+    @property
+    def target(self) -> str | None:
+        """Return what a targeted attack aims at, None of an untargeted one."""
+        if self.targets is not None:
+            return "given"
+        value = getattr(self.attack_value, "target", None)
+        return None if value is None else str(value)
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -102,6 +117,8 @@ class Batches:
             parts = [within_memory(partial(correct, model, x[r], y[r]), len(r)).cpu() for r in places]
             clean = torch.cat([torch.zeros(0, dtype=torch.bool), *parts])
         clean = clean.cpu()
+        if self.targets is None and isinstance(number := getattr(self.attack_value, "target", None), int):
+            clean = clean & (y.cpu() != number)
         start = torch.where(clean, UNBROKEN, WRONG).to(torch.int16)
         rows = clean.nonzero().flatten()
         others = torch.arange(len(rows)) // self.batch_size % team.world != team.rank
@@ -115,9 +132,15 @@ class Batches:
     def attack(
         self, model: nn.Module, x: Tensor, y: Tensor, *, member: int, number: int, rows: Tensor, ledger: Ledger
     ) -> tuple[Tensor, Tensor]:
-        """Return the attack's points, and True (n,) where the exact model is wrong about them."""
-        points = _seeded(self.attack_value, rows)(model, x, y)
-        return points, ~correct(model, points, y)
+        """Return the attack's points, and True (n,) where the exact model is wrong, or takes them for their targets."""
+        attack = _seeded(self.attack_value, rows)
+        given = None if self.targets is None else self.targets[rows.to(self.targets.device)].to(y.device)
+        targets = targets_of(getattr(attack, "target", None), given, model, x, y)
+        if targets is None:
+            points = attack(model, x, y)
+            return points, ~correct(model, points, y)
+        points = attack(model, x, y, targets=targets)  # type: ignore[call-arg]  # those with targets take them
+        return points, correct(model, points, targets)
 
 
 def plan_of(attack: Attack, batch_size: int) -> Plan:

@@ -24,7 +24,8 @@ def examples_body(evaluations: Sequence[Record], records: Sequence[Record], rend
     for record in evaluations:
         tensors, result = record.tensors("examples.safetensors"), record.result or {}
         if tensors:
-            attacks = result.get("attacks") or [{"name": "attack", "robust_acc": 0}]
+            targeted = [{"name": row["name"], "robust_acc": 0} for row in result.get("targeted", ())]
+            attacks = result.get("attacks") or targeted or [{"name": "attack", "robust_acc": 0}]
             strongest = min(attacks, key=lambda attack: attack["robust_acc"])["name"]
             shown = examples(tensors, result.get("classes") or ())[:SHOWN]
             models.append((names[record.path], strongest, amplification(tensors), shown))
