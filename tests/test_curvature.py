@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advrush.curvature import attack_direction, input_curvature, measure_curvature, safe_norm
+from advrush.curvature import input_curvature, measure_curvature, safe_norm
+from advrush.kernels.attack_direction import attack_direction
 from advrush.models.supernet import Supernet
 from advrush.searching.objectives import curvature_gradients
 from advrush.space import DARTS

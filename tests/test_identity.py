@@ -135,6 +135,9 @@ def test_a_field_without_a_mark_is_part_of_the_digest() -> None:
         ({"data": "a"}, {"data": "a", "objective": "x"}, "another objective: none of one's own then, x now"),
         ({"data": "a", "objective": "x"}, {"data": "a"}, "another objective: x then, none of one's own now"),
         ({"data": "a"}, {}, None),
+        ({"data": "a", "normalization": "0.1/0.3"}, {"data": "a", "normalization": "0.1/0.2"}, "another normalization"),
+        ({"data": "a", "normalization": "0.1/0.3"}, {"data": "a"}, "another normalization: 0.1/0.3 then"),
+        ({"data": "a"}, {"data": "a", "normalization": "0.1/0.2"}, None),  # a run from before it was recorded
         ({}, {"data": "a"}, None),
         ({"outputs": [1.0, -2.0]}, {"outputs": [1.00001, -2.0]}, None),
         ({"outputs": [1.0, -2.0]}, {"outputs": [1.0, 2.0]}, "another outputs: 2 numbers then, 2 numbers now"),

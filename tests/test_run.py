@@ -2,8 +2,6 @@
 
 import errno
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,9 @@ import pytest
 import torch
 
 from advrush.errors import ConfigError, RunError
+from advrush.reading.tensors import read_metadata
 from advrush.run import Run, write_atomically
+from processes import ended, started
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,14 @@ def test_directory_is_named_by_stage_name_and_digest(opened: Open, tmp_path: Pat
 
 def test_second_writer_is_refused_until_the_first_closes(opened: Open, tmp_path: Path) -> None:
     first = opened()
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[2]); from test_run import Config; from pathlib import Path;"
-        "from advrush.run import Run; Run.open(Path(sys.argv[1]), 'train', 'x', Config()).close()"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
-    refused = subprocess.run(command, capture_output=True, text=True)
-    assert "another process is working on this run" in refused.stderr
+    assert ended(started(open_and_close, tmp_path, output=tmp_path / "output")) == 1
+    assert "another process is working on this run" in (tmp_path / "output").read_text()
     first.close()
-    assert subprocess.run(command).returncode == 0
+    assert ended(started(open_and_close, tmp_path)) == 0
+
+
+def open_and_close(runs: Path) -> None:
+    Run.open(runs, "train", "x", Config()).close()
 
 
 def test_metrics_of_epochs_to_be_repeated_are_dropped(opened: Open) -> None:
@@ -94,7 +93,7 @@ def test_tensors_keep_their_metadata(opened: Open) -> None:
     run = opened()
     run.save_tensors("a/b.safetensors", {"x": torch.arange(6).view(2, 3).T}, {"arch": "y"})
     assert torch.equal(run.load_tensors("a/b.safetensors")["x"], torch.arange(6).view(2, 3).T)
-    assert run.load_metadata("a/b.safetensors") == {"arch": "y"}
+    assert read_metadata(run.path / "a/b.safetensors") == {"arch": "y"}
 
 
 def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +186,6 @@ def test_files_of_tensors_have_the_same_bytes_each_time(tmp_path: Path) -> None:
         run.save_tensors(f"{number}.safetensors", {"w": torch.arange(6.0), "v": torch.ones(2, 3)}, metadata)
     files = {(run.path / f"{number}.safetensors").read_bytes() for number in range(8)}
     assert len(files) == 1
-    assert run.load_metadata("0.safetensors") == metadata
+    assert read_metadata(run.path / "0.safetensors") == metadata
     assert torch.equal(run.load_tensors("0.safetensors")["v"], torch.ones(2, 3))
     run.close()

@@ -13,6 +13,7 @@ from scipy.stats import kendalltau, spearmanr
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from advrush.analysis.intervals import spearman
 from advrush.cli import main
 from advrush.curvature import measure_curvature
 from advrush.data import DataConfig
@@ -25,7 +26,7 @@ from advrush.space.nasbench201 import Cell201, all_cells
 from advrush.tabular import NetworkSize, PredictorsConfig, Table, judge_predictors, rank_correlations, read_table
 from advrush.tabular.network_size import parameters_of_rows
 from advrush.tabular.predictors import PREDICTORS, Probe, convolutions
-from advrush.tabular.rank_correlation import kendall, spearman
+from advrush.tabular.rank_correlation import kendall
 from advrush.training import TrainConfig
 
 TINY = Path(__file__).resolve().parents[2] / "shared" / "data" / "tiny_robustbench" / "open.csv"
@@ -34,10 +35,10 @@ NOTHING = Cell201(("none",) * 6)
 DIGITS = DataConfig("digits", train_examples=200)
 
 
-def probe(cell: Cell201 = CELL, seed: int = 0) -> Probe:
+def probe(cell: Cell201 = CELL, seed: int = 0, images: int = 6) -> Probe:
     torch.manual_seed(seed)
     network = Network(cell, 4, 3, num_classes=5, image_size=8).eval()
-    return Probe(cell, network, torch.randn(6, 3, 8, 8), torch.arange(6) % 5)
+    return Probe(cell, network, torch.randn(images, 3, 8, 8), torch.arange(images) % 5)
 
 
 def value(name: str, of: Probe) -> float:
@@ -57,7 +58,7 @@ def dense_hessians(of: Probe) -> list[torch.Tensor]:
 
 
 def test_curvature_scores_are_those_of_the_dense_hessian() -> None:
-    one = probe()
+    one = probe(images=3)
     frobenius, largest = value("frobenius", one), value("lambda_max", one)
     dense = dense_hessians(one)
     assert frobenius == pytest.approx(float(torch.stack([h.norm() for h in dense]).mean()), rel=1e-4)

@@ -10,8 +10,10 @@ import pytest
 
 from advrush import EvaluateConfig, evaluate
 from advrush.data import Augment, DataConfig
-from advrush.errors import ConfigError
+from advrush.errors import ConfigError, RunError
 from advrush.evaluation import find_target
+from advrush.identity import IDENTITY
+from advrush.run import Run
 from advrush.training import AttackConfig, TrainConfig, train
 
 CONFIG = TrainConfig(
@@ -64,3 +66,24 @@ def test_a_run_is_evaluated_on_its_own_data_where_they_lay(folder: Path, tmp_pat
     target = find_target(str(run.path))
     assert target.data == CONFIG.data
     assert target.place is not None and target.place.resolve() == folder.resolve()
+
+
+def test_a_run_with_other_constants_for_resized_images_is_not_taken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, data=DataConfig("mine", image_size=4))
+
+    def again() -> Run:
+        return train(config, data_dir=folder, runs_dir=tmp_path / "runs", device="cpu", display=False)
+
+    run = again()
+    identity = run.read_json(IDENTITY)
+    assert set(identity) == {"data", "normalization"}
+    with monkeypatch.context() as patch:
+        patch.setattr("advrush.data.config.statistics", lambda split: ((0.5,) * 3, (0.25,) * 3))
+        with pytest.raises(RunError, match=r"another normalization: .* 0\.500000,0\.500000,0\.500000/0\.25"):
+            again()
+        run.write_json(IDENTITY, {"data": identity["data"]})  # as older runs have it: their weights tell
+        with pytest.raises(RunError, match=r"normalizes its images with mean .* those of today with \[0\.5"):
+            again()
+    assert again().found

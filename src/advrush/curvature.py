@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from advrush.kernels.attack_direction import attack_direction
 from advrush.modes import evaluating, frozen
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -79,13 +80,6 @@ def input_gradient(
     """Return the gradient (N, ...) of each example's loss with respect to its own input."""
     x = x.detach().requires_grad_(True)
     return torch.autograd.grad(loss(model(x), y).sum(), x, create_graph=create_graph)[0]
-
-
-def attack_direction(g: Tensor) -> Tensor:
-    """Return `sign(g) / ||sign(g)||_2` for each example, detached; zero where g is zero."""
-    z = g.detach().sign()
-    norm: Tensor = torch.linalg.vector_norm(z.flatten(1), dim=1).clamp_min(1.0)
-    return z / norm.view(-1, *[1] * (z.dim() - 1))
 
 
 def safe_norm(v: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The identity of a run beyond its configuration: checksum of the data, outputs of the model, the objective's code."""
+"""The identity of a run beyond its configuration: checksum and statistics of the data, outputs of the model, code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 IDENTITY = "identity.json"
 """Name of the file in a run directory."""
+LATER = ("normalization",)
+"""Entries that older runs do not have: nothing is told of these."""
 
 
 def described(objective: object) -> str:
@@ -25,6 +27,8 @@ def difference(known: Any, now: Mapping[str, Any]) -> str | None:
     if not isinstance(known, Mapping) or not known or not now:
         return None
     for key in sorted({*known, *now}):
+        if key in LATER and key not in known:
+            continue
         then, today = known.get(key), now.get(key)
         if not _alike(then, today):
             return f"another {key}: {_short(then)} then, {_short(today)} now"

@@ -257,10 +257,6 @@ class Run:
         """Read a safetensors file of this run. Raises RunError, naming the file, where it is absent or damaged."""
         return stored.read_tensors(self.path / name)
 
-    def load_metadata(self, name: str) -> dict[str, str]:
-        """Read the metadata of a safetensors file of this run. Raises RunError as `load_tensors` does."""
-        return stored.read_metadata(self.path / name)
-
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file atomically."""
         write_atomically(self.path / name, json.dumps(value, indent=2) + "\n")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,14 @@ from advrush.analysis.subjects import Subject, find_subject
 from advrush.models.build import display_name
 from advrush.models.count import count
 from advrush.progress import Display
+from advrush.published import printed
 from advrush.run import Run
+
+COUNTS = {
+    "max_pool": "max_pool", "avg_pool": "avg_pool", "skip_connect": "skip", "sep_conv": "sep_conv",
+    "dil_conv": "dil_conv",
+}  # fmt: skip
+"""Table 6's column of each group of operations."""
 
 
 def analyze_architecture(
@@ -80,8 +85,8 @@ def _row(subject: Subject) -> dict[str, Any]:
         "image_size": blueprint.image_size, "parameters": sizes.parameters, "macs": sizes.macs,
         "hrs": {score.trained: score.to_dict() for score in subject.scores},
     }  # fmt: skip
-    if (printed := paper_row(subject)) is not None:
-        row["printed"] = printed
+    if (told := paper_row(subject)) is not None:
+        row["printed"] = told
     return row
 
 
@@ -89,6 +94,21 @@ def paper_row(subject: Subject) -> dict[str, Any] | None:
     """Return what Table 6 prints of a published architecture, None where it prints nothing of it."""
     if subject.architecture is None:
         return None
-    table: dict[str, Any] = json.loads(resources.files("advrush.analysis").joinpath("printed.json").read_text())
-    found: dict[str, Any] | None = table.get(display_name(subject.architecture))
-    return found
+    name = display_name(subject.architecture).lower()
+
+    def number(column: str) -> float | None:
+        found = printed("table6", name, column)
+        return None if found is None else found.value
+
+    def whole(column: str) -> int:
+        return int(number(column) or 0)
+
+    if number("sep_conv") is None:
+        return None
+    return {
+        "counts": {group: whole(column) for group, column in COUNTS.items()},
+        "width": {kind: number(f"width_{kind}_c") for kind in ("normal", "reduce")},
+        "depth": {kind: whole(f"depth_{kind}") for kind in ("normal", "reduce")},
+        "hrs_standard": round((number("hrs_std") or 0.0) / 100, 4),
+        "hrs_adversarial": round((number("hrs_adv") or 0.0) / 100, 4),
+    }

@@ -13,10 +13,11 @@ from advrush.analysis.config import CurvatureConfig
 from advrush.analysis.intervals import mean_interval
 from advrush.analysis.spectrum import InputSpectrum, input_spectrum
 from advrush.analysis.stage import analyze, pixels, test_images
-from advrush.curvature import attack_direction, input_gradient
+from advrush.curvature import input_gradient
 from advrush.data import Dataset
 from advrush.evaluation import Target
 from advrush.evaluation.targets import as_target
+from advrush.kernels.attack_direction import attack_direction
 from advrush.modes import evaluating, frozen
 from advrush.progress import Display
 from advrush.run import Run

@@ -12,8 +12,9 @@ from torch.nn.functional import cross_entropy
 
 from advrush.attacks.gate import check_images, check_labels
 from advrush.config import check
-from advrush.curvature import attack_direction, input_gradient
+from advrush.curvature import input_gradient
 from advrush.errors import ModelContractError
+from advrush.kernels.attack_direction import attack_direction
 from advrush.modes import evaluating, frozen
 
 Direction = Literal["normal", "sign"]

@@ -107,7 +107,7 @@ def on_data(config: TrainConfig, launch: TrainLaunch, options: Sequence[str]) ->
     if held is not None and held > found.train // 2 and "--validation-examples" not in typed:
         held = None
     if "--batch-size" not in typed:
-        batch = max(1, min(batch, found.train - (min(1000, found.train // 10) if held is None else held)))
+        batch = max(1, min(batch, found.train - replace(config, validation_examples=held).held_out(found.train)))
     part = config.micro_batch
     if part is not None and "--micro-batch" not in typed:
         part = min(part, batch)

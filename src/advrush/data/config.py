@@ -96,4 +96,5 @@ def _resized(dataset: Dataset, side: int) -> Dataset:
     validation = None if dataset.validation is None else change(dataset.validation)
     train = change(dataset.train)
     mean, std = statistics(train)  # smaller images vary less: the constants of the full size would not fit
-    return replace(dataset, train=train, test=change(dataset.test), validation=validation, mean=mean, std=std)
+    test = change(dataset.test)
+    return replace(dataset, train=train, test=test, validation=validation, mean=mean, std=std, resized=True)

@@ -42,6 +42,16 @@ class Dataset:
     checksum: str
     test_index: Tensor | None = None
     """(N,) int64: which of all test images these are; None for all of them in order."""
+    resized: bool = False
+    """Whether the images were brought to another size, of which `checksum` tells nothing; `mean` and `std` do."""
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Return what a run records of its images, and compares when it is opened again."""
+        if not self.resized:
+            return {"data": self.checksum}
+        mean, std = (",".join(f"{value:.6f}" for value in values) for values in (self.mean, self.std))
+        return {"data": self.checksum, "normalization": f"{mean}/{std}"}
 
     @property
     def image_size(self) -> int:

@@ -3,11 +3,11 @@
 from advrush.paper.artifacts import Artifact, Column, Paper, Row, paper
 from advrush.paper.execute import Outcome, Store
 from advrush.paper.plan import Plan, plan_of
-from advrush.paper.published import Published, others, printed, published
 from advrush.paper.reproduce import Reproduction, reproduce, write
 from advrush.paper.scale import Scale, read_scale, scales
 from advrush.paper.statistics import McNemar, mcnemar, spread
 from advrush.paper.tables import Table
+from advrush.published import Published, others, printed, published
 
 __all__ = [
     "Artifact",

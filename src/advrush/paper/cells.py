@@ -14,8 +14,8 @@ from advrush.paper.artifacts import Artifact, Column, Row
 from advrush.paper.execute import Store
 from advrush.paper.jobs import EvaluateJob
 from advrush.paper.plan import CASCADE, Plan
-from advrush.paper.published import Published, others, printed
 from advrush.paper.statistics import spread
+from advrush.published import Published, others, printed
 from advrush.run import Run
 from advrush.searching import derive
 

@@ -58,7 +58,7 @@ def work(job: Job) -> Work:
         case TrainJob(config):
             train, _, side, channels = _images(config.data)
             passes = STEP * (1 + (0 if config.objective == "standard" else config.attack.steps))
-            held = min(1000, train // 10) if config.validation_examples is None else config.validation_examples
+            held = config.held_out(train)
             checks = (held / config.batch_size) * (1 + config.attack.val_steps * STEP) / config.eval_every
             calls = config.epochs * (train / config.batch_size * passes + checks)
             return _work(*_network(job, side, channels), calls, config.batch_size)

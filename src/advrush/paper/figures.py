@@ -15,7 +15,7 @@ from advrush.paper.artifacts import Artifact, Row
 from advrush.paper.cells import cell
 from advrush.paper.execute import Store
 from advrush.paper.plan import Plan
-from advrush.paper.published import printed
+from advrush.published import printed
 from advrush.report import Record, draw_cell
 from advrush.report.drawing.axes import switch_epoch
 from advrush.report.drawing.palette import kind_label, series_color

@@ -14,8 +14,8 @@ from advrush.paper.artifacts import Artifact, Column, Row
 from advrush.paper.cells import Cell, cell, evaluation_of, measured_over, training_hours
 from advrush.paper.execute import Store
 from advrush.paper.plan import Plan
-from advrush.paper.published import others, printed
 from advrush.paper.statistics import McNemar, mcnemar
+from advrush.published import others, printed
 
 Mark = Literal["", "best", "second"]
 AWAY = "difference"

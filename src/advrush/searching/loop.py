@@ -72,7 +72,7 @@ def search(
     """
     team = parallel.setup(device)
     dataset = config.data.load(data_dir)
-    identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
+    identity = dataset.identity | ({"objective": described(objective)} if objective is not None else {})
     with stage(team, runs_dir, "search", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
             chosen = objective or objective_of(config, dataset)

@@ -57,7 +57,7 @@ def judge_predictors(
     if inherit is not None:
         config = replace(config, supernet=f"{inherit.stage}/{inherit.path.resolve().name}")
     dataset = config.data.load(data_dir)
-    identity = {"table": table.checksum, "data": dataset.checksum}
+    identity = {"table": table.checksum, **dataset.identity}
     run = Run.open(Path(runs_dir), STAGE, config.name, config, identity=identity)
     try:
         if not run.done:

@@ -13,19 +13,12 @@ from advrush.config import check
 Array = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
-STATISTICS = ("kendall", "spearman")
 
 
 def kendall(a: Array, b: Array) -> float:
     """Return Kendall's tau-b, which counts ties as half; nan where one of them is constant."""
     once = np.ones((1, len(a)))
     return float(_kendall(_Ordered(np.asarray(a), once), _Ordered(np.asarray(b), once), once)[0])
-
-
-def spearman(a: Array, b: Array) -> float:
-    """Return Spearman's rank correlation; nan where one of them is constant."""
-    once = np.ones((1, len(a)))
-    return float(_spearman(_Ordered(np.asarray(a), once), _Ordered(np.asarray(b), once), once)[0])
 
 
 class _Ordered:

@@ -1,13 +1,17 @@
-"""The network of a training: its blueprint, and whether its batch norm can take the configured batches."""
+"""The network of a training: its blueprint, whether its batch norm can take the batches, whether a run is of it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 
 from advrush.config import check
 from advrush.data import Dataset
+from advrush.errors import AdvrushError, RunError
 from advrush.models.cell import plain_modules
-from advrush.models.weights.saved import Blueprint
+from advrush.models.weights.saved import BEST, WEIGHTS, Blueprint
+from advrush.reading.tensors import read_metadata
 from advrush.training.config import TrainConfig
 from advrush.training.step import parts
 
@@ -26,6 +30,25 @@ def blueprint_of(config: TrainConfig, dataset: Dataset) -> Blueprint:
         mean=dataset.mean if normalize else None,
         std=dataset.std if normalize else None,
     )
+
+
+def check_normalization(run: Path, blueprint: Blueprint) -> None:
+    """Raise RunError where the weights of a run normalize with other constants than the data have now.
+
+    Runs of resized images from before identity.json held these tell them in their weights alone.
+    """
+    for path in (run / name for name in (WEIGHTS, BEST)):
+        try:
+            known = Blueprint.from_metadata(read_metadata(path)) if path.is_file() else blueprint
+        except AdvrushError:  # damaged: whoever reads the weights is told
+            continue
+        for name in ("mean", "std"):
+            then, now = ([round(value, 6) for value in getattr(one, name) or ()] for one in (known, blueprint))
+            if then != now:
+                raise RunError(
+                    f"{run}: this run normalizes its images with {name} {then}, those of today with {now}; give the "
+                    "configuration another name, or remove that run"
+                )
 
 
 def check_batch_norm(config: TrainConfig, dataset: Dataset) -> None:

@@ -165,3 +165,7 @@ class TrainConfig:
         check(part is None or 1 <= part <= self.batch_size, "micro_batch", part, f"from 1 to {self.batch_size}")
         if self.auxiliary and self.objective in ("trades", "mart"):
             check(False, "auxiliary", self.auxiliary, f"0: {self.objective} has no auxiliary loss")
+
+    def held_out(self, train: int) -> int:
+        """Return how many of that many training images are held out, of data without a validation split."""
+        return self.validation_examples or min(1000, max(1, train // 10))

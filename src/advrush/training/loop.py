@@ -27,7 +27,7 @@ from advrush.run import LAST, Run, memory_advice
 from advrush.seeds import Purpose, derive_seed
 from advrush.stage import stage
 from advrush.track import Mirror, tracker
-from advrush.training.blueprint import blueprint_of, check_batch_norm
+from advrush.training.blueprint import blueprint_of, check_batch_norm, check_normalization
 from advrush.training.config import TrainConfig
 from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
 from advrush.training.step import Stepper
@@ -56,10 +56,12 @@ def train(
     mirror = tracker(track)
     team = parallel.setup(device)
     dataset = config.data.load(data_dir)
-    identity = {"data": dataset.checksum} | ({"objective": described(objective)} if objective is not None else {})
+    identity = dataset.identity | ({"objective": described(objective)} if objective is not None else {})
     if team.world == 1:
         check_batch_norm(config, dataset)
     with stage(team, runs_dir, "train", config, identity=identity, data_dir=data_dir) as (run, todo):
+        if dataset.resized:
+            check_normalization(run.path, blueprint_of(config, dataset))
         if todo:
             with memory_advice("batch_size", config.batch_size):
                 training = _Training(config, dataset, run, team, objective or objective_of(config))
@@ -262,7 +264,7 @@ class _Training:
 def _hold_out(dataset: Dataset, config: TrainConfig) -> tuple[Split, Split]:
     """Return the images to train on, and those that no step sees: of the data set's own validation split if it has one.
 
-    Without one they are taken from the training images, a tenth of them; at most 1,000 unless it is said how many.
+    Without one they are taken from the training images (`TrainConfig.held_out`).
     """
     generator = torch.Generator().manual_seed(config.seed)
     if (own := dataset.validation) is not None:
@@ -270,7 +272,7 @@ def _hold_out(dataset: Dataset, config: TrainConfig) -> tuple[Split, Split]:
         check(count <= len(own), "validation_examples", count, f"at most {len(own)}, the validation images")
         return dataset.train, own.subset(torch.randperm(len(own), generator=generator)[:count])
     total = len(dataset.train)
-    count = config.validation_examples or min(1000, max(1, total // 10))
+    count = config.held_out(total)
     if count >= total:
         raise ConfigError(f"validation_examples: got {count}; expected fewer than the {total} training images")
     order = torch.randperm(total, generator=generator)

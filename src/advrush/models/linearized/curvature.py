@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from advrush.kernels.attack_direction import attack_direction
 from advrush.models.fused.cell import terms_of
 from advrush.models.fused.conv_chain import is_linear_given_statistics, read_branches, read_chain
 from advrush.models.linearized.cell import EdgeGradients, LinearizedCell
@@ -41,7 +42,7 @@ def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -
         net = FoldedSupernet(supernet)
         targets = one_hot(y, net.bias.numel()).to(x.dtype)
         here, g = _linearized(net, x, targets)
-        there, g_h = _linearized(net, x + h * _direction(g), targets)
+        there, g_h = _linearized(net, x + h * attack_direction(g), targets)
         difference = g_h - g
         norms = difference.flatten(1).norm(dim=1)
         u = difference / torch.where(norms == 0, 1.0, norms).view(-1, 1, 1, 1) / len(x)
@@ -78,13 +79,6 @@ def _linearized(net: FoldedSupernet, x: Tensor, targets: Tensor) -> tuple[_Point
     p = point.logits.softmax(dim=1)
     g, cotangents = point.vjp(p - targets)
     return _Point(point, p, cotangents), g
-
-
-def _direction(g: Tensor) -> Tensor:
-    """Return sign(g) / ||sign(g)||_2 for each example; zero where g is zero."""
-    sign = g.sign()
-    lengths: Tensor = sign.flatten(1).norm(dim=1).clamp_min(1.0)
-    return sign / lengths.view(-1, 1, 1, 1)
 
 
 def _add_gradients(by_weight: dict[str, Tensor], point: _Point, t: Tensor) -> None:

@@ -25,7 +25,7 @@ class Published:
 def published() -> Mapping[tuple[str, str, str], tuple[Published, ...]]:
     """Return all numbers by (artifact, row, column), the paper's own first."""
     found: dict[tuple[str, str, str], list[Published]] = {}
-    text = resources.files("advrush.paper").joinpath("published.csv").read_text(encoding="utf-8")
+    text = resources.files("advrush").joinpath("published.csv").read_text(encoding="utf-8")
     for line in csv.DictReader(text.splitlines()):
         place = (line["artifact"], line["row"], line["column"])
         found.setdefault(place, []).append(Published(float(line["value"]), line["source"], line["note"]))
