@@ -19,6 +19,7 @@ from advrush.data import DataConfig, Split
 from advrush.errors import ConfigError
 from advrush.models.normalize import Normalized
 from advrush.report.records import Record
+from advrush.run import Run
 
 
 def network(seed: int, *, width: int = 4) -> nn.Module:
@@ -164,19 +165,26 @@ def test_the_command_asks_for_two_networks(capsys: pytest.CaptureFixture[str]) -
     assert "expected a standard and an adversarial training" in capsys.readouterr().err
 
 
+SHORT = PathConfig(
+    data=DataConfig("digits", train_examples=96), points=3, epochs=3, images=8, statistics_images=32, eps=0.1,
+    attack_steps=2, restarts=1, batch_size=32,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    adversarial, standard = trained
+    return analyze_path(standard, adversarial, SHORT, runs_dir=tmp_path_factory.mktemp("whole"), display=False)
+
+
 @pytest.mark.parametrize("stop", ["bend", "point"])
 def test_an_interrupted_run_ends_like_one_left_alone(
-    stop: str, trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop: str, undisturbed: Run, trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
         pass
 
     adversarial, standard = trained
-    config = PathConfig(
-        data=DataConfig("digits", train_examples=96), points=3, epochs=3, images=8, statistics_images=32, eps=0.1,
-        attack_steps=2, restarts=1, batch_size=32,
-    )  # fmt: skip
-    whole = analyze_path(standard, adversarial, config, runs_dir=tmp_path / "whole", display=False)
     done: list[int] = []
 
     def dies_after(count: int, name: str, patch: pytest.MonkeyPatch) -> None:
@@ -194,13 +202,13 @@ def test_an_interrupted_run_ends_like_one_left_alone(
     with monkeypatch.context() as patch:
         dies_after(count, name, patch)
         with pytest.raises(Killed):
-            analyze_path(standard, adversarial, config, runs_dir=tmp_path / "part", display=False)
+            analyze_path(standard, adversarial, SHORT, runs_dir=tmp_path / "part", display=False)
     done.clear()
     dies_after(1000, name, monkeypatch)
-    run = analyze_path(standard, adversarial, config, runs_dir=tmp_path / "part", display=False)
+    run = analyze_path(standard, adversarial, SHORT, runs_dir=tmp_path / "part", display=False)
     assert len(done) == (6 if stop == "bend" else 1), "what was done is done again"
     for name in ("bend.safetensors", "path.safetensors", "result.json"):
-        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+        assert (run.path / name).read_bytes() == (undisturbed.path / name).read_bytes(), name
 
 
 def test_the_list_of_runs_knows_how_long_an_analysis_took(tmp_path: Path) -> None:

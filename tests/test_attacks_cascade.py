@@ -3,8 +3,6 @@
 import io
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from advrush.attacks.ensemble.cascade import cascade
 from advrush.attacks.ensemble.checks import square_gain, suspicions
 from advrush.errors import ConfigError, RunError
 from attack_models import BRACKETS, checkpoint, checkpoint_images, images, small
+from processes import ended, started
 
 EPS = 0.012
 ATTACKS: tuple[Staged, ...] = (
@@ -85,29 +84,22 @@ def test_resume_anywhere_changes_nothing(order: str) -> None:
             assert torch.equal(getattr(resumed, name), getattr(whole, name))
 
 
-SCRIPT = """
-import os, signal, sys, torch
-sys.path[:0] = sys.argv[3:]
-torch.set_num_threads(1)
-from test_attacks_cascade import ATTACKS, problem
-from advrush.attacks.ensemble.cascade import cascade
-def save(ledger):
-    torch.save(ledger.state_dict(), sys.argv[1])
-    if int(ledger.position[0]) == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-cascade(*problem(), attacks=ATTACKS, batch_size=8, on_batch=save)
-"""
+def attacked_up_to(attack: int, state: Path) -> None:
+    """Attack, keep the state after each batch, and end at once when `attack` is reached."""
+
+    def save(ledger: Ledger) -> None:
+        torch.save(ledger.state_dict(), state)
+        if int(ledger.position[0]) == attack:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    model, x, y = problem()
+    cascade(model, x, y, attacks=ATTACKS, batch_size=8, on_batch=save)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL, which this operating system has not")
 @pytest.mark.parametrize("attack", [1, 3], ids=["apgd_t", "square"])
 def test_killed_run_resumes_to_the_same_flags(attack: int, tmp_path: Path) -> None:
-    import advrush
-
-    paths = [str(Path(__file__).parent), str(Path(advrush.__file__).parents[1])]
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "state.pt"), str(attack), *paths]
-    killed = subprocess.run(command, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
+    assert ended(started(attacked_up_to, attack, tmp_path / "state.pt")) == -signal.SIGKILL
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert int(state["position"][0]) == attack
     model, x, y = problem()

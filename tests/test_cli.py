@@ -21,12 +21,6 @@ from advrush.space import PUBLISHED
 from advrush.training import TrainConfig
 
 
-def advrush(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    command = [sys.executable, "-m", "advrush.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
-
-
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
@@ -61,7 +55,8 @@ def test_mistakes_exit_with_2_and_say_what_is_right(
 
 
 def test_unknown_field_is_refused_with_a_suggestion_and_no_traceback() -> None:
-    done = advrush("search", "smoke", "--curvature.gama", "0.1")
+    command = [sys.executable, "-m", "advrush.cli", "search", "smoke", "--curvature.gama", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 2
     assert "--curvature.gamma" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr + done.stdout
@@ -98,34 +93,38 @@ def test_architecture_of_a_file_is_its_text(tmp_path: Path) -> None:
     assert architecture("RACL") == "RACL"
 
 
-def test_search_train_evaluate_show_runs_in_a_row(tmp_path: Path) -> None:
-    small = ["--data.train-examples", "96"]
+def test_search_train_evaluate_show_runs_in_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def advrush(*arguments: str) -> str:
+        code = main(arguments)
+        told = capsys.readouterr()
+        assert code == 0, told.err
+        return told.out
+
+    small = ["--data.train-examples", "64"]
     small_search = ["--channels", "2", "--epochs", "1", "--warmup-epochs", "0", *small]
-    searched = advrush("search", "smoke", *small_search, cwd=tmp_path)
-    assert searched.returncode == 0, searched.stderr
+    searched = advrush("search", "smoke", *small_search)
     search_run = next((tmp_path / "runs" / "search").iterdir())
     assert (search_run / "report.html").is_file()
-    assert len([line for line in searched.stdout.splitlines() if line.startswith("epoch")]) == 1
+    assert len([line for line in searched.splitlines() if line.startswith("epoch")]) == 1
 
     arguments = ["train", "smoke", "--arch", str(search_run), "--epochs", "1", *small, "--validation-examples", "20"]
-    trained = advrush(*arguments, cwd=tmp_path)
-    assert trained.returncode == 0, trained.stderr
+    advrush(*arguments)
     train_run = next((tmp_path / "runs" / "train").iterdir())
 
-    options = ["--attacks", "fgsm,pgd3", "--eps", "0.1", "--data.test-examples", "40"]
-    tested = advrush("evaluate", str(train_run), *options, cwd=tmp_path)
-    assert tested.returncode == 0, tested.stderr
+    advrush("evaluate", str(train_run), "--attacks", "fgsm,pgd3", "--eps", "0.1", "--data.test-examples", "40")
     result = Run.at(next((tmp_path / "runs" / "evaluate").iterdir())).result()
     assert result["examples"] == 40
     assert [row["name"] for row in result["attacks"]] == ["fgsm", "pgd3"]
 
-    listed = advrush("runs", cwd=tmp_path)
-    assert listed.returncode == 0
-    assert all(run.name.split("-")[-1] in listed.stdout for run in (search_run, train_run))
-    shown = advrush("show", str(search_run), cwd=tmp_path)
-    assert "Normal cell" in shown.stdout
+    listed = advrush("runs")
+    assert all(run.name.split("-")[-1] in listed for run in (search_run, train_run))
+    assert "Normal cell" in advrush("show", str(search_run))
 
-    whole = advrush("report", "runs", "--out", "all.html", cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
+    advrush("report", "runs", "--out", "all.html")
     page = (tmp_path / "all.html").read_text(encoding="utf-8")
     assert all(heading in page for heading in (">Search<", ">Training<", ">Robustness<"))

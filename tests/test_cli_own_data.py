@@ -1,8 +1,6 @@
 """The road for own data as typed: names from folders, images of any size, counts as limits, lines to paste."""
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,30 +96,33 @@ def test_squares_of_one_size_are_resized_as_before(tmp_path: Path) -> None:
     assert data.load(folder).image_size == 8
 
 
-def run_line(line: str, cwd: Path) -> str:
-    """Run a command line as pasted into a shell, a few images and epochs at a time."""
-    words = shlex.split(line)
-    assert words[0] == "advrush"
-    short = {"train": ["--epochs", "1", "--channels", "4", "--layers", "3"], "search": ["--epochs", "1"]}
-    command = [sys.executable, "-m", "advrush.cli", *words[1:], *short.get(words[1], [])]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def next_of(text: str) -> str:
     return next(line for line in text.splitlines() if line.startswith("next")).removeprefix("next").strip()
 
 
-def test_every_next_line_can_be_pasted(tmp_path: Path) -> None:
+def test_every_next_line_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run_line(line: str) -> str:
+        """Run a command line as pasted into a shell, a few images and epochs at a time."""
+        words = shlex.split(line)
+        assert words[0] == "advrush"
+        short = {"train": ["--epochs", "1", "--channels", "4", "--layers", "3"], "search": ["--epochs", "1"]}
+        code = main([*words[1:], *short.get(words[1], [])])
+        told = capsys.readouterr()
+        assert code == 0, told.err
+        return told.out
+
     make_images(tmp_path / "my images", [(20, 12), (12, 12)], count=24)
     start = (
         "advrush search small --data-dir 'my images' --epochs 1 --warmup-epochs 0 --channels 2 --layers 3 "
         "--data.image-size 12 --runs-dir 'my runs'"
     )
-    searched = run_line(start, tmp_path)
-    trained = run_line(next_of(searched), tmp_path)
-    tested = run_line(next_of(trained) + " --attacks fgsm", tmp_path)
+    searched = run_line(start)
+    trained = run_line(next_of(searched))
+    tested = run_line(next_of(trained) + " --attacks fgsm")
     assert "my runs/evaluate" in tested
     config = load(TrainConfig, next((tmp_path / "my runs" / "train").iterdir()) / "config.toml")
     assert (config.data.dataset, config.data.image_size) == ("my_images", 12)

@@ -11,6 +11,7 @@ import torch
 
 import linear_digits
 from advrush.attacks import PGD
+from advrush.cli import main
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig, TransferConfig, evaluate, transfer
 from advrush.run import Run
@@ -99,27 +100,23 @@ def test_one_network_is_no_matrix(tmp_path: Path) -> None:
         transfer([model()], CONFIG, runs_dir=tmp_path, device="cpu", display=False)
 
 
-def test_two_processes_find_the_matrix_of_one(tmp_path: Path) -> None:
-    """Each process attacks half of the batches; one of them writes and prints."""
+def test_two_processes_find_the_matrix_of_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under torchrun: each process attacks half of the batches; one of them writes and prints."""
+    arguments = ["transfer", "python:linear_digits:make", "python:linear_digits:make_coarse",
+                 "--data.dataset", "digits", "--data.test-examples", "60", "--attack", "pgd3", "--eps", "0.05",
+                 "--batch-size", "16", "--device", "cpu", "--runs-dir"]  # fmt: skip
+    assert main([*arguments, str(tmp_path / "one")]) == 0
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "advrush.cli"]
     here = Path(__file__).parent
-    command = ["-m", "advrush.cli", "transfer", "python:linear_digits:make", "python:linear_digits:make_coarse",
-               "--data.dataset", "digits", "--data.test-examples", "60", "--attack", "pgd3", "--eps", "0.05",
-               "--batch-size", "16", "--device", "cpu"]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(here)}
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    results, outputs, runs = [], [], []
-    for name, start in (("one", []), ("two", launch)):
-        done = subprocess.run(
-            [sys.executable, *start, *command, "--runs-dir", str(tmp_path / name)],
-            check=True, env=environment, cwd=here, capture_output=True, text=True,
-        )  # fmt: skip
-        (path,) = (tmp_path / name / "transfer").iterdir()
-        runs.append(Run.at(path))
-        results.append(runs[-1].result())
-        outputs.append(done.stdout)
-    (a, b), (c, d) = matrix = results[0]["matrix"]
-    assert results[1]["matrix"] == matrix
-    for run in runs:
+    done = subprocess.run(
+        [sys.executable, *launch, *arguments, str(tmp_path / "two")], cwd=here, capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    one, two = (Run.at(next((tmp_path / name / "transfer").iterdir())) for name in ("one", "two"))
+    (a, b), (c, d) = matrix = one.result()["matrix"]
+    assert two.result()["matrix"] == matrix
+    for run in (one, two):
         check_every_entry(run, [linear_digits.make(), linear_digits.make_coarse()])
     assert a < c and d < b, "an attack of the network itself is stronger than that of another"
-    assert all(output.count("accuracy in percent") == 1 for output in outputs)
+    assert all(output.count("accuracy in percent") == 1 for output in (capsys.readouterr().out, done.stdout))

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,8 +9,8 @@ import pytest
 
 from advrush.cli import main
 from advrush.parallel import Parallel, together
+from processes import ended, job, killed
 
-RUN = [sys.executable, "-c", "import sys; from advrush.cli import main; sys.exit(main())"]
 TRAIN = ["train", "smoke", "--channels", "2", "--device", "cpu", "--epochs"]
 RECIPE = """
 arch = "resnet18"
@@ -38,47 +33,29 @@ flip = false
 """
 
 
-def job(folder: Path, arguments: list[str]) -> list[subprocess.Popen[str]]:
-    """Start the two processes of a job, as a cluster does without torchrun."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    plain = {
-        **os.environ,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-    }
-    return [
-        subprocess.Popen(
-            [*RUN, *arguments, "--runs-dir", str(folder)], env={**plain, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
+def trained(recipe: Path, runs: Path) -> int:
+    """Run the command; return its exit status."""
+    return main(["train", str(recipe), "--device", "cpu", "--runs-dir", str(runs)])
 
 
 @pytest.mark.timeout(900)
 def test_a_killed_process_ends_the_others_with_a_message_and_the_job_resumes(tmp_path: Path) -> None:
     recipe = tmp_path / "own.toml"
     recipe.write_text(RECIPE)
-    arguments = ["train", str(recipe), "--device", "cpu"]
-    for killed in (1, 0):
-        processes, before = job(tmp_path / "runs", arguments), rows_in(tmp_path)
+    call = (trained, recipe, tmp_path / "runs")
+    for lost in (1, 0):
+        processes, before = job(2, *call, output=tmp_path / "output"), rows_in(tmp_path)
         until = time.monotonic() + 240
         while rows_in(tmp_path) == before:
-            assert time.monotonic() < until and all(process.poll() is None for process in processes)
+            assert time.monotonic() < until and all(process.is_alive() for process in processes)
             time.sleep(0.02)
-        processes[killed].send_signal(signal.SIGKILL)
-        _, words = processes[1 - killed].communicate(timeout=60)  # within a minute
-        processes[killed].communicate()
-        assert processes[1 - killed].returncode == 2 and "Traceback" not in words
+        assert killed(processes[lost]) == -9
+        code = ended(processes[1 - lost], timeout=60)  # within a minute
+        words = (tmp_path / f"output.{1 - lost}").read_text()
+        assert code == 2 and "Traceback" not in words
         assert "another process of this job of 2 has ended" in " ".join(words.split())
         assert not list(tmp_path.rglob("result.json"))
-    for process in (again := job(tmp_path / "runs", arguments)):
-        process.communicate(timeout=400)
-    assert [process.returncode for process in again] == [0, 0]
+    assert [ended(process) for process in job(2, *call, output=tmp_path / "output")] == [0, 0]
     assert len(list(tmp_path.rglob("result.json"))) == 1 and rows_in(tmp_path) == 8
 
 

@@ -1,11 +1,8 @@
 """The bilevel loop: determinism, kill and resume, cache hits, split, several processes, errors."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,33 +19,36 @@ from advrush.searching.config import Deviations
 from advrush.searching.loop import clip_
 from advrush.searching.monitor import skip_warning
 from advrush.searching.streams import Streams
+from processes import ended, job, killed, started
+from small_space import registered
 
-TINY = SearchConfig(
-    name="tiny",
-    data=DataConfig(dataset="digits", train_examples=128),
-    channels=2,
-    layers=3,
-    epochs=3,
-    warmup_epochs=2,
-    batch_size=16,
-    crop=1,
-    flip=False,
-    curvature=CurvatureConfig(measure_every=2),
-)
+with registered():
+    TINY = SearchConfig(
+        name="tiny",
+        space="small",
+        data=DataConfig(dataset="digits", train_examples=128),
+        channels=2,
+        layers=3,
+        epochs=3,
+        warmup_epochs=2,
+        batch_size=16,
+        crop=1,
+        flip=False,
+        curvature=CurvatureConfig(measure_every=2),
+    )
+    IN_FLOAT64 = replace(TINY, dtype="float64", epochs=2, warmup_epochs=1)
 
 
-TWO_PROCESSES = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-import torch
-sys.path.insert(0, sys.argv[2])
-from test_searching_loop import TINY
-from advrush.searching import search
-torch.set_num_threads(1)
-config = replace(TINY, dtype="float64", epochs=2, warmup_epochs=1)
-search(config, runs_dir=Path(sys.argv[1]), device="cpu", display=False)
-"""
+@pytest.fixture(scope="module", autouse=True)
+def small_space() -> Iterator[None]:
+    with registered():
+        yield
+
+
+def search_registered(config: SearchConfig, runs: Path) -> None:
+    """Search in a process of its own."""
+    with registered():
+        search(config, runs_dir=runs, device="cpu", display=False)
 
 
 def timeless(run: Run) -> list[dict[str, Any]]:
@@ -67,15 +67,15 @@ def test_run_directory_holds_what_a_search_found(undisturbed: Run) -> None:
     assert all(row["curvature"] > 0 for row in rows)
     assert json.loads((undisturbed.path / "genotype.json").read_text()) == genotype.to_dict() == rows[-1]["genotype"]
     alphas = undisturbed.load_tensors("alphas/epoch-002.safetensors")
-    assert {kind: tuple(alpha.shape) for kind, alpha in alphas.items()} == {"normal": (14, 8), "reduce": (14, 8)}
+    assert {kind: tuple(alpha.shape) for kind, alpha in alphas.items()} == {"normal": (2, 6), "reduce": (2, 6)}
     assert rows[0]["loss_train"] > rows[-1]["loss_train"]
 
 
 def test_same_seed_gives_the_same_metrics_and_another_does_not(undisturbed: Run, tmp_path: Path) -> None:
     again = search(TINY, runs_dir=tmp_path, device="cpu", display=False)
-    other = search(replace(TINY, seed=1), runs_dir=tmp_path, device="cpu", display=False)
+    other = search(replace(TINY, seed=1, epochs=1), runs_dir=tmp_path, device="cpu", display=False)
     assert timeless(again) == timeless(undisturbed)
-    assert timeless(other) != timeless(undisturbed)
+    assert other.metrics()[0]["loss_train"] != undisturbed.metrics()[0]["loss_train"]
 
 
 def test_finished_run_is_a_cache_hit(undisturbed: Run) -> None:
@@ -86,37 +86,23 @@ def test_finished_run_is_a_cache_hit(undisturbed: Run) -> None:
 
 
 def test_killed_in_mid_epoch_and_resumed_equals_one_left_alone(undisturbed: Run, tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]);"
-        "from test_searching_loop import TINY; from advrush.searching import search; import torch;"
-        "torch.set_num_threads(1); search(TINY, runs_dir=Path(sys.argv[1]), device='cpu', display=False)"
-    )
-    arguments = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
-    process = subprocess.Popen(arguments)
+    process = started(search_registered, TINY, tmp_path)
     path = tmp_path / "search" / undisturbed.path.name
     deadline = time.monotonic() + 120
     while not (path / "last.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert killed(process) == -9
     assert not (path / "result.json").exists(), "the search ended before it could be killed"
-    subprocess.run(arguments, check=True)
+    search(TINY, runs_dir=tmp_path, device="cpu", display=False)
     resumed = Run.at(path)
     assert timeless(resumed) == timeless(undisturbed)
     assert derive(resumed) == derive(undisturbed)
 
 
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
-    config = replace(TINY, dtype="float64", epochs=2, warmup_epochs=1)
-    one = search(config, runs_dir=tmp_path / "one", device="cpu", display=False)
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    subprocess.run(
-        [*command, str(tmp_path / "two"), str(Path(__file__).parent)],
-        check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240,
-    )  # fmt: skip
+    one = search(IN_FLOAT64, runs_dir=tmp_path / "one", device="cpu", display=False)
+    assert [ended(process) for process in job(2, search_registered, IN_FLOAT64, tmp_path / "two")] == [0, 0]
     two = Run.at(tmp_path / "two" / "search" / one.path.name)
     assert derive(two) == derive(one)
     for epoch in range(2):
@@ -225,7 +211,7 @@ def test_the_authors_h_rises_over_six_epochs(fidelity: Literal["paper", "authors
 
 def test_the_ramp_has_a_switch_of_its_own_and_acts(tmp_path: Path) -> None:
     plain = SearchConfig(
-        epochs=2, warmup_epochs=0, channels=2, layers=3, batch_size=32, crop=1, flip=False,
+        space="small", epochs=2, warmup_epochs=0, channels=2, layers=3, batch_size=32, crop=1, flip=False,
         data=DataConfig("digits", train_examples=96),
     )  # fmt: skip
     ramped = replace(plain, deviations=Deviations(h_ramp=True))

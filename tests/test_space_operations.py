@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -10,7 +7,8 @@ from torch.nn.functional import conv2d
 
 from advrush.errors import GenotypeError
 from advrush.space import PRIMITIVES
-from advrush.space.operations import OPERATIONS, FactorizedReduce, ReLUConvBN, operation
+from advrush.space.operations import OPERATIONS, FactorizedReduce, PointwiseConv, ReLUConvBN, operation
+from processes import ended, started
 
 NAMES = {
     "none": set(),
@@ -107,22 +105,21 @@ def test_an_unknown_primitive_gets_a_suggestion() -> None:
         operation("sep_conv_3", 4, 1)
 
 
+def check_strided_pointwise_convolution(channels: int) -> None:
+    layer = PointwiseConv(channels, 4, 1, stride=2, bias=False).to(memory_format=torch.channels_last)
+    x = torch.randn(8, channels, 9, 9).contiguous(memory_format=torch.channels_last).requires_grad_()
+    for _ in range(100):
+        torch.autograd.grad(layer(x).square().sum(), [x, layer.weight])
+    layer, x = layer.double(), x.detach().double().requires_grad_()
+    expected = conv2d(x, layer.weight, None, 2)
+    torch.testing.assert_close(layer(x), expected)
+    for a, b in zip(
+        *(torch.autograd.grad(y.square().sum(), [x, layer.weight]) for y in (layer(x), expected)), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 5, 7, 8])
 def test_strided_pointwise_convolution_equals_the_librarys_and_trains_in_channels_last(channels: int) -> None:
     # in a process of its own: the fault that it avoids ends the process
-    program = f"""
-import torch
-from torch.nn.functional import conv2d
-from advrush.space.operations import PointwiseConv
-torch.set_num_threads(1)
-layer = PointwiseConv({channels}, 4, 1, stride=2, bias=False).to(memory_format=torch.channels_last)
-x = torch.randn(8, {channels}, 9, 9).contiguous(memory_format=torch.channels_last).requires_grad_()
-for _ in range(100):
-    torch.autograd.grad(layer(x).square().sum(), [x, layer.weight])
-layer, x = layer.double(), x.detach().double().requires_grad_()
-expected = conv2d(x, layer.weight, None, 2)
-torch.testing.assert_close(layer(x), expected)
-for a, b in zip(*(torch.autograd.grad(y.square().sum(), [x, layer.weight]) for y in (layer(x), expected))):
-    torch.testing.assert_close(a, b)
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)
+    assert ended(started(check_strided_pointwise_convolution, channels)) == 0

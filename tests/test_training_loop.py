@@ -3,11 +3,7 @@
 import _thread
 import functools
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +22,7 @@ from advrush.data import Augment, DataConfig
 from advrush.errors import ConfigError, RunError
 from advrush.run import Run
 from advrush.training import AttackConfig, OptimizerConfig, TrainConfig, train
+from processes import ended, job, killed, started
 
 TINY = TrainConfig(
     name="tiny",
@@ -44,28 +41,6 @@ EVERYTHING = replace(
     optimizer=OptimizerConfig(lr=0.05, schedule="one-cycle"),
 )  # fmt: skip
 
-ONE_PROCESS = """
-import sys
-from pathlib import Path
-import torch
-sys.path.insert(0, sys.argv[2])
-import test_training_loop as tests
-torch.set_num_threads(1)
-print("begun", flush=True)
-tests.train(getattr(tests, sys.argv[3]), runs_dir=Path(sys.argv[1]), device="cpu", display=False)
-"""
-
-TWO_PROCESSES = """
-import sys
-from pathlib import Path
-import torch
-sys.path.insert(0, sys.argv[2])
-import test_training_loop as tests
-torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)
-tests.in_float64()
-tests.train(tests.SHARED, runs_dir=Path(sys.argv[1]), device="cpu", display=False)
-"""
 SHARED = replace(TINY, epochs=1, awp=0.01)
 
 
@@ -76,6 +51,18 @@ def in_float64() -> None:
     batches, measure = loop.epoch_batches, loop.measure
     loop.epoch_batches = lambda *a, **k: ((x.double(), y) for x, y in batches(*a, **k))  # type: ignore[assignment]
     loop.measure = lambda model, x, y, **k: measure(model, x.double(), y, **k)
+
+
+def train_in_float64(runs: Path) -> None:
+    torch.set_default_dtype(torch.float64)
+    in_float64()
+    quiet(SHARED, runs)
+
+
+def train_begun(config: TrainConfig, runs: Path, begun: Path) -> None:
+    """Write a file, then train."""
+    begun.touch()
+    quiet(config, runs)
 
 
 @contextmanager
@@ -141,27 +128,26 @@ def test_finished_run_is_a_cache_hit(undisturbed: Run) -> None:
     assert (undisturbed.path / "result.json").stat().st_mtime_ns == before
 
 
-def kill_and_resume(name: str, where: Path, delays: list[float]) -> Run:
-    """Start the training named in this module, kill it so many seconds into it each time, then let it end."""
-    arguments = [sys.executable, "-c", ONE_PROCESS, str(where), str(Path(__file__).parent), name]
+def kill_and_resume(config: TrainConfig, where: Path, delays: list[float]) -> Run:
+    """Start a training, kill it so many seconds into it each time, then let it end."""
     codes = []
-    for delay in delays:
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None and process.stdout.readline() == "begun\n"
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-            codes.append(process.wait())
-    assert codes[0] == -signal.SIGKILL  # the later ones may come too late
-    subprocess.run(arguments, check=True)
-    (path,) = (where / "train").glob("*")
-    return Run.at(path)
+    for number, delay in enumerate(delays):
+        begun = where.with_name(f"begun-{number}")
+        process = started(train_begun, config, where, begun)
+        while not begun.exists():
+            assert process.is_alive()
+            time.sleep(0.01)
+        time.sleep(delay)
+        codes.append(killed(process))
+    assert codes[0] == -9  # the later ones may come too late
+    return quiet(config, where)
 
 
 def test_killed_at_random_moments_it_ends_like_one_left_alone(tmp_path: Path) -> None:
     undisturbed = quiet(EVERYTHING, tmp_path / "alone")
     whole = sum(row["seconds"] for row in undisturbed.metrics())
     delays = [random.Random(seed).uniform(0.1, 0.7) * whole for seed in range(5)]
-    resumed = kill_and_resume("EVERYTHING", tmp_path / "killed", delays)
+    resumed = kill_and_resume(EVERYTHING, tmp_path / "killed", delays)
     assert timeless(resumed) == timeless(undisturbed)
     assert same_weights(resumed, undisturbed)
 
@@ -224,12 +210,13 @@ def test_half_precision_computes_nearly_the_same(undisturbed: Run, precision: An
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_trains_and_resumes(precision: Any, tmp_path: Path) -> None:
     # ten epochs: after three, which seeds have learned anything depends on the processor in any precision
-    attack = AttackConfig(eps=0.02, steps=2, val_steps=2)
-    config = replace(TINY, precision=precision, channels=4, epochs=10, attack=attack)
-    whole = quiet(config, tmp_path / "whole")
-    rows = whole.metrics()
+    attack = AttackConfig(eps=0.02, steps=1, val_steps=2)
+    long = replace(TINY, precision=precision, channels=4, epochs=10, attack=attack, eval_every=10)
+    rows = quiet(long, tmp_path / "long").metrics()
     assert rows[-1]["loss_train"] < 0.9 * rows[0]["loss_train"]
 
+    config = replace(TINY, precision=precision)
+    whole = quiet(config, tmp_path / "whole")
     with interrupted_after_an_epoch(tmp_path / "cut"):
         quiet(config, tmp_path / "cut")
     (cut,) = (tmp_path / "cut" / "train").iterdir()
@@ -242,21 +229,16 @@ def test_half_precision_trains_and_resumes(precision: Any, tmp_path: Path) -> No
 def test_compiled_training_computes_the_same(undisturbed: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the graph is captured and run, without the minutes that generating code for it takes
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    run = quiet(replace(TINY, compile=True, epochs=1), tmp_path)
-    plain = quiet(replace(TINY, epochs=1), tmp_path)
+    few = replace(TINY, data=replace(TINY.data, train_examples=80), epochs=1)
+    run, plain = quiet(replace(few, compile=True), tmp_path), quiet(few, tmp_path)
     assert run.metrics()[0]["loss_train"] == pytest.approx(plain.metrics()[0]["loss_train"], rel=1e-4)
 
 
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
     runs = []
     for count in (1, 2):
         where = tmp_path / str(count)
-        launch = [] if count == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        arguments = [sys.executable, *launch, str(script), str(where), str(Path(__file__).parent)]
-        subprocess.run(arguments, check=True, env=environment, capture_output=True)
+        assert [ended(process) for process in job(count, train_in_float64, where)] == [0] * count
         (path,) = (where / "train").glob("*")
         runs.append(Run.at(path))
     for one, two in zip(*map(timeless, runs), strict=True):
@@ -297,15 +279,18 @@ def test_data_and_batch_must_fit_together(tmp_path: Path) -> None:
 
 def test_metrics_are_mirrored_to_trackio(tmp_path: Path) -> None:
     pytest.importorskip("trackio", reason="needs the package trackio (extra track)")
-    code = ONE_PROCESS.replace("display=False)", "display=False, track='trackio')")
-    code += """
-import trackio
-(run,) = trackio.Api().runs("advrush")
-assert run.name.startswith("tiny-"), run.name
-"""
-    arguments = [sys.executable, "-c", code, str(tmp_path / "runs"), str(Path(__file__).parent), "SHARED"]
-    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio"), "OMP_NUM_THREADS": "1"}
-    subprocess.run(arguments, check=True, env=environment, capture_output=True)
+    mirrored = started(
+        train_mirrored, tmp_path / "runs", output=tmp_path / "output", TRACKIO_DIR=str(tmp_path / "trackio")
+    )
+    assert ended(mirrored) == 0, (tmp_path / "output").read_text()
+
+
+def train_mirrored(runs: Path) -> None:
+    train(SHARED, runs_dir=runs, device="cpu", display=False, track="trackio")
+    import trackio
+
+    (run,) = trackio.Api().runs("advrush")
+    assert run.name.startswith("tiny-"), run.name
 
 
 def test_metrics_are_mirrored_to_tensorboard(tmp_path: Path) -> None:
