@@ -22,7 +22,7 @@ def shortened(folder: Path) -> Path:
     """Write the demo's recipes for fewer epochs and images."""
     for name, (cls, changes) in SHORT.items():
         config = load(cls, RECIPES / f"{name}.toml")
-        data = replace(config.data, train_examples=192, test_examples=40)
+        data = replace(config.data, train_examples=120, test_examples=40)
         path = folder / f"{name}.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(to_toml(replace(config, **changes, data=data)))

@@ -1,9 +1,5 @@
 """Evaluations that are killed, shared among processes, or swept end with the flags of a plain one."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,26 +10,23 @@ from safetensors.torch import load_file
 
 import linear_digits
 from advrush.attacks import PGD
+from advrush.cli import main
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig, evaluate
 from advrush.run import Run
+from processes import ended, job, killed, started
 
-HERE = Path(__file__).parent
-DATA = DataConfig(dataset="digits", test_examples=24)
+DATA = DataConfig(dataset="digits", test_examples=12)
 CONFIG = EvaluateConfig(data=DATA, attacks=("pgd20", "autoattack"), eps=0.03, batch_size=6)
 OPTIONS = ["--data.dataset", "digits",
-            "--data.test-examples", "24", "--attacks", "pgd20", "autoattack", "--eps", "0.03",
+            "--data.test-examples", "12", "--attacks", "pgd20", "autoattack", "--eps", "0.03",
            "--batch-size", "6", "--device", "cpu"]  # fmt: skip
 
 
-def command(where: Path, *launch: str) -> list[str]:
-    return [sys.executable, *launch, "-m", "advrush.cli", "evaluate", "python:linear_digits:make", *OPTIONS,
-            "--runs-dir", str(where)]  # fmt: skip
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+def evaluated(where: Path) -> int:
+    """Run the command; return its exit status."""
+    return main(["evaluate", "python:linear_digits:make", *OPTIONS, "--runs-dir", str(where)])
 
 
 def only_run(where: Path) -> Run:
@@ -54,7 +47,7 @@ def same(first: Run, second: Run) -> bool:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     where = tmp_path_factory.mktemp("runs")
-    subprocess.run(command(where), check=True, env=environment(), cwd=HERE, capture_output=True)
+    assert evaluated(where) == 0
     return only_run(where)
 
 
@@ -63,30 +56,26 @@ def test_attacks_leave_some_examples_and_break_some(undisturbed: Run) -> None:
     assert found["clean"].sum() > found["pgd20"].sum() >= found["autoattack"].sum() > 0
 
 
-@pytest.mark.parametrize(("attack", "number"), [("apgd_t", 1), ("square", 3)])
-def test_killed_in_an_attack_it_ends_like_one_left_alone(
-    undisturbed: Run, attack: str, number: int, tmp_path: Path
-) -> None:
-    process = subprocess.Popen(command(tmp_path), env=environment(), cwd=HERE, stdout=subprocess.DEVNULL)
-    path = tmp_path / "evaluate" / undisturbed.path.name / "last.pt"
-    reached, deadline = False, time.monotonic() + 200
-    while not reached and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-        if path.is_file():
-            progress = torch.load(path, weights_only=True)["progress"]
-            ensemble = progress["attacks"].get("autoattack")
-            reached = ensemble is not None and int(ensemble["position"][0]) == number
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert reached, f"the evaluation ended before it was seen in {attack}"
-    assert not (path.parent / "result.json").exists()
-    subprocess.run(command(tmp_path), check=True, env=environment(), cwd=HERE, capture_output=True)
+def test_killed_in_its_attacks_it_ends_like_one_left_alone(undisturbed: Run, tmp_path: Path) -> None:
+    state = tmp_path / "evaluate" / undisturbed.path.name / "last.pt"
+    for attack, number in (("apgd_t", 1), ("square", 3)):
+        process = started(evaluated, tmp_path, output=tmp_path / "output")
+        reached, deadline = False, time.monotonic() + 200
+        while not reached and process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.005)
+            if state.is_file():
+                progress = torch.load(state, weights_only=True)["progress"]
+                ensemble = progress["attacks"].get("autoattack")
+                reached = ensemble is not None and int(ensemble["position"][0]) == number
+        killed(process)
+        assert reached, f"the evaluation ended before it was seen in {attack}: {(tmp_path / 'output').read_text()}"
+        assert not (state.parent / "result.json").exists()
+    assert evaluated(tmp_path) == 0
     assert same(only_run(tmp_path), undisturbed)
 
 
 def test_two_processes_find_what_one_does(undisturbed: Run, tmp_path: Path) -> None:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run(command(tmp_path, *launch), check=True, env=environment(), cwd=HERE, capture_output=True)
+    assert [ended(process) for process in job(2, evaluated, tmp_path, output=tmp_path / "output")] == [0, 0]
     shared = only_run(tmp_path)
     assert same(shared, undisturbed)
     assert (shared.path / "last-1-of-2.pt").is_file(), "the second process had nothing to do"
@@ -96,7 +85,7 @@ def test_two_processes_find_what_one_does(undisturbed: Run, tmp_path: Path) -> N
 
 
 def test_batch_size_does_not_matter_to_ensembles(undisturbed: Run, tmp_path: Path) -> None:
-    config = replace(CONFIG, attacks=("autoattack",), batch_size=24)
+    config = replace(CONFIG, attacks=("autoattack",), batch_size=12)
     other = evaluate(linear_digits.make(), config, runs_dir=tmp_path, device="cpu", display=False)
     assert torch.equal(flags(other)["autoattack"], flags(undisturbed)["autoattack"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
@@ -62,13 +63,14 @@ LAYERS = {
     "nested": lambda: nn.Sequential(nn.ReLU(), nn.Identity()),
 }
 PARTS = {**FEATURES, **LAYERS}
+SPACE = replace(DARTS, name="few", primitives=("none", "max_pool_3x3", "skip_connect", "dil_conv_3x3"))
 chains = st.lists(st.sampled_from(sorted(PARTS)), max_size=5)
 
 
 def supernet_with(names: list[list[str]]) -> tuple[Supernet, Tensor, Tensor]:
-    """Return a small DARTS supernet in float64 some of whose primitives are replaced by the named chains."""
+    """Return a small supernet in float64 some of whose primitives are replaced by the named chains."""
     torch.manual_seed(0)
-    net = Supernet(DARTS, channels=2, layers=1, num_classes=3).double()
+    net = Supernet(SPACE, channels=2, layers=1, num_classes=3).double()
     for alpha in net.alphas().values():
         alpha.data.normal_()
     for number, chain in enumerate(names):

@@ -40,9 +40,9 @@ def dense_norm(supernet: Supernet, x: Tensor, y: Tensor) -> Tensor:
     return torch.stack(norms).mean()
 
 
-@pytest.mark.parametrize("space", [NASBENCH201, DARTS], ids=lambda space: space.name)
-def test_value_and_gradient_are_those_of_the_dense_hessian(space: Space) -> None:
-    x, y = torch.randn(2, 1, 4, 4, dtype=torch.float64), torch.tensor([1, 3])
+@pytest.mark.parametrize(("space", "count"), [(NASBENCH201, 2), (DARTS, 1)], ids=["nasbench201", "darts"])
+def test_value_and_gradient_are_those_of_the_dense_hessian(space: Space, count: int) -> None:
+    x, y = torch.randn(count, 1, 4, 4, dtype=torch.float64), torch.tensor([1, 3])[:count]
     plain = supernet_of(space, fast=False).eval()
     alphas = plain.alphas()
     dense = dense_norm(plain, x, y)

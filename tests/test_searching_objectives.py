@@ -22,7 +22,7 @@ from advrush.searching.config import SearchConfig
 from advrush.searching.objectives import AdvRush, Batch, Darts, Regularized, weight_gradients
 from advrush.searching.select import objective_of
 from advrush.searching.unrolled import UnrolledDarts
-from advrush.space import DARTS
+from small_space import SMALL
 
 Make = Callable[[], tuple[Supernet, Batch]]
 
@@ -31,7 +31,7 @@ Make = Callable[[], tuple[Supernet, Batch]]
 def make() -> Make:
     def build() -> tuple[Supernet, Batch]:
         torch.manual_seed(0)
-        supernet = Supernet(DARTS, channels=2, layers=3, num_classes=3, in_channels=1).double()
+        supernet = Supernet(SMALL, channels=2, layers=3, num_classes=3, in_channels=1).double()
         optimizer = torch.optim.SGD(supernet.weights(), lr=0.05, momentum=0.9, weight_decay=3e-4)
         x, x_val = torch.randn(2, 4, 1, 8, 8).double()
         y, y_val = torch.tensor([0, 1, 2, 0]), torch.tensor([2, 1, 0, 1])
