@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from advrush.attacks import MIFGSM as MIFGSM
     from advrush.attacks import PGD as PGD
     from advrush.attacks import AutoAttack as AutoAttack
+    from advrush.attacks import CarliniWagner as CarliniWagner
+    from advrush.attacks import DeepFool as DeepFool
     from advrush.attacks import Square as Square
     from advrush.attacks import parse_attacks as parse_attacks
     from advrush.data import DataConfig as DataConfig
@@ -61,7 +63,9 @@ _HOMES = {
     "AdvrushError": "errors",
     "AttackOutcome": "evaluation",
     "AutoAttack": "attacks",
+    "CarliniWagner": "attacks",
     "DataConfig": "data",
+    "DeepFool": "attacks",
     "EvaluateConfig": "evaluation",
     "Evaluation": "evaluation",
     "FAB": "attacks",

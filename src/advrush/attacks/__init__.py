@@ -4,12 +4,15 @@ from advrush.attacks.adaptive import Adaptive
 from advrush.attacks.apgd import APGD, APGDT
 from advrush.attacks.attack import Attack
 from advrush.attacks.autoattack import AutoAttack, Cascade, Duo
+from advrush.attacks.carlini_wagner import CarliniWagner
+from advrush.attacks.deepfool import DeepFool
 from advrush.attacks.ensemble.record import Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab import FAB
 from advrush.attacks.malt import MALT
 from advrush.attacks.mifgsm import MIFGSM
+from advrush.attacks.minimal_norm import MinimalNorm
 from advrush.attacks.passes.fast_model import Quick
 from advrush.attacks.pgd import FGSM, PGD, ascend, input_gradient
 from advrush.attacks.registry import parse_attacks
@@ -29,10 +32,13 @@ __all__ = [
     "Adaptive",
     "Attack",
     "AutoAttack",
+    "CarliniWagner",
     "Cascade",
+    "DeepFool",
     "Duo",
     "Ledger",
     "Linf",
+    "MinimalNorm",
     "Outcome",
     "Quick",
     "Square",

@@ -11,6 +11,8 @@ from advrush.attacks.adaptive import Adaptive
 from advrush.attacks.apgd import APGD
 from advrush.attacks.attack import Attack
 from advrush.attacks.autoattack import AutoAttack, Duo, staged
+from advrush.attacks.carlini_wagner import CarliniWagner
+from advrush.attacks.deepfool import DeepFool
 from advrush.attacks.malt import MALT
 from advrush.attacks.mifgsm import MIFGSM
 from advrush.attacks.pgd import FGSM, PGD
@@ -64,6 +66,8 @@ MAKERS: dict[str, Maker] = {
     "apgd_pma": lambda threat, seed, steps, restarts: APGD(threat.eps, loss="pma", norm=threat.norm, seed=seed),
     "malt": lambda threat, seed, steps, restarts: MALT(threat.eps, norm=threat.norm, seed=seed),
     "adaptive": lambda threat, seed, steps, restarts: Adaptive(threat.eps, norm=threat.norm, seed=seed),
+    "deepfool": lambda threat, seed, steps, restarts: DeepFool(threat.eps, norm=threat.norm, seed=seed),
+    "cw_l2": lambda threat, seed, steps, restarts: CarliniWagner(threat.eps, norm=threat.norm, seed=seed),
     "autoattack": _autoattack("standard"),
     "autoattack_plus": _autoattack("plus"),
     "autoattack_rand": _autoattack("rand"),

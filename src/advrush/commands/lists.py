@@ -116,6 +116,8 @@ ATTACKS = {
     "fab": "Fast Adaptive Boundary attack",
     "fab_t": "Fast Adaptive Boundary attack, targeted",
     "square": "Square attack: queries alone, no gradients",
+    "deepfool": "DeepFool, the smallest L2 perturbation by linearization; --norm L2",
+    "cw_l2": "Carlini and Wagner's smallest L2 perturbation, thousands of gradients an image; --norm L2",
     "autoattack": "AutoAttack, the standard ensemble: APGD-CE, APGD-T, FAB-T, Square",
     "autoattack_plus": "AutoAttack with all attacks and five restarts",
     "autoattack_rand": "AutoAttack for networks that draw random numbers",

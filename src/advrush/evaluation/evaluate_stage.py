@@ -175,6 +175,8 @@ def _write(
         run.save_tensors(
             "targeted.safetensors", {f"{kind}/{a.name}": getattr(a, kind) for a in outcome.targeted for kind in kinds}
         )
+    if norms := {attack.name: attack.norms for attack in outcome.attacks if attack.norms is not None}:
+        run.save_tensors("norms.safetensors", norms)
     index = torch.arange(len(x)) if dataset.test_index is None else dataset.test_index
     run.save_tensors("images.safetensors", {"index": index, "label": y})
     if broken_by := {attack.name: attack.broken_by for attack in outcome.attacks if attack.broken_by is not None}:

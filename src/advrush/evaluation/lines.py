@@ -13,6 +13,7 @@ from advrush.evaluation.intervals import wilson
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome
 from advrush.evaluation.robust_accuracy import attack_names
+from advrush.evaluation.smallest import smallest_line
 from advrush.evaluation.targeted import TargetedOutcome, targeted_line
 
 
@@ -30,6 +31,8 @@ def outcome_lines(outcome: AttackOutcome | TargetedOutcome) -> list[str]:
     if outcome.name != "clean":
         line += f"  {outcome.seconds:.1f} s  {outcome.forwards} forward, {outcome.backwards} backward"
     steps = [f"  after {step['name']:<9} {step['robust_acc']:.2%}" for step in outcome.details.get("waterfall", ())]
+    if "smallest" in outcome.details:
+        steps.append(f"  {smallest_line(outcome.details['smallest'])}")
     return [line, *steps, *(f"  warning: {text}" for text in outcome.details.get("warnings", ()))]
 
 

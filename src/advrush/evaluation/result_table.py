@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advrush.evaluation.latex import tex
+from advrush.evaluation.smallest import smallest_line
 from advrush.run import Run
 
 COLUMNS = (
@@ -43,6 +44,8 @@ class ResultTable:
     rows: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...] = ()
     """Warnings that speak against a number."""
+    remarks: tuple[str, ...] = ()
+    """Sentences that belong to the table."""
 
     @classmethod
     def of(cls, result: Mapping[str, Any] | Run) -> ResultTable:
@@ -70,7 +73,8 @@ class ResultTable:
             worst = result["worst_case"]
             rows.append(_row("worst case", worst["robust_acc"], worst["interval"], common))
         rows += [_targeted(attack, common) for attack in result.get("targeted", ())]
-        return cls(_title(result), tuple(rows), tuple(notes))
+        remarks = [f"{a['name']}: {smallest_line(a['smallest'])}" for a in result["attacks"] if "smallest" in a]
+        return cls(_title(result), tuple(rows), tuple(notes), tuple(remarks))
 
     @property
     def blocks(self) -> list[list[tuple[str, ...]]]:
@@ -89,7 +93,7 @@ class ResultTable:
             for row in cells:
                 others = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
                 lines.append("  ".join([row[0].ljust(widths[0]), *others]).rstrip())
-        return "\n".join([*lines, *(f"warning: {n}" for n in self.notes)])
+        return "\n".join([*lines, *self.remarks, *(f"warning: {n}" for n in self.notes)])
 
     def csv(self) -> str:
         """Return COLUMNS and rows as comma-separated values, accuracies as fractions."""
@@ -117,7 +121,8 @@ class ResultTable:
             head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
             body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
             tables.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-        notes = "".join(f"<p>warning: {html.escape(note)}</p>" for note in self.notes)
+        said = (*self.remarks, *(f"warning: {note}" for note in self.notes))
+        notes = "".join(f"<p>{html.escape(text)}</p>" for text in said)
         return "".join(tables) + notes
 
     def to_pandas(self) -> Any:

@@ -13,6 +13,7 @@ from advrush.attacks import Outcome
 from advrush.config import check
 from advrush.evaluation.intervals import wilson
 from advrush.evaluation.result_table import ResultTable
+from advrush.evaluation.smallest import smallest_of
 from advrush.evaluation.targeted import TargetedOutcome
 
 
@@ -33,10 +34,15 @@ class AttackOutcome:
     """(N, C, H, W): what broke each example, the example itself where nothing did; None unless asked for."""
     broken_by: list[str] | None = None
     """Of an ensemble: the attack that broke each example, "clean" where it was wrong before, "" where none did."""
+    norms: Tensor | None = None
+    """(N,), of an attack that looks for the smallest perturbation: its norm (see `attacks.MinimalNorm.smallest`)."""
 
     @classmethod
-    def of(cls, outcome: Outcome, name: str, *, estimate: bool = False) -> AttackOutcome:
-        """Return an attack's outcome as a row of an evaluation, in which it has this name; an estimate is marked."""
+    def of(cls, outcome: Outcome, name: str, *, estimate: bool = False, norm: str = "L2") -> AttackOutcome:
+        """Return an attack's outcome as a row of an evaluation, in which it has this name; an estimate is marked.
+
+        `norm` is the one that the attack's smallest perturbations are measured in, where it looks for them.
+        """
         warnings = list(outcome.warnings())
         row = cls(name, outcome.flags, outcome.seconds, outcome.forwards, outcome.backwards, x_adv=outcome.x_adv)
         if outcome.single:
@@ -44,6 +50,9 @@ class AttackOutcome:
         else:
             row.details = {"waterfall": outcome.waterfall(), "warnings": warnings}
             row.broken_by = outcome.broken_by()
+        if outcome.norms is not None:
+            row.norms = outcome.norms
+            row.details["smallest"] = smallest_of(outcome.norms, norm)
         if estimate:
             row.details["estimate"] = True
         return row

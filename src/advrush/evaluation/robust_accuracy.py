@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,6 +67,9 @@ def measure(
     y = check_labels(y, len(x))
     check(not keep_examples or team.world == 1, "keep_examples", keep_examples, "one process, not several")
     check(len(x) > 0, "images", len(x), "at least one")
+    for attack in attacks:
+        eps = getattr(attack, "eps", 1.0)
+        check(eps < math.inf, "eps", eps, f"the radius at which {attack.name} tells an accuracy; or call its `run`")
     check_weights(model)
     with torch.inference_mode(False), opened(), evaluating(model), frozen(model), seeded_globally(x.device, 0):
         x, y = (part.clone() if part.is_inference() else part for part in (x, y))

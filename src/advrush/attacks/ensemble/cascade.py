@@ -72,6 +72,7 @@ class Rounds:
     single: bool = False
     target: str | None = None
     """None: ensembles are untargeted, whatever classes their attacks aim at."""
+    measures_norms: bool = False
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -44,6 +44,11 @@ class Plan(Protocol):
         ...
 
     @property
+    def measures_norms(self) -> bool:
+        """Whether `attack` notes the smallest norms in the record."""
+        ...
+
+    @property
     def batch_size(self) -> int:
         """Examples attacked together."""
         ...
@@ -136,7 +141,8 @@ def execute(
             ledger.check(len(x), len(plan.members))
         else:
             start = plan.begin(model, x, y, clean=clean, team=team)
-            ledger = Ledger.begin(start, len(plan.members), x if keep_examples else None)
+            kept = x if keep_examples else None
+            ledger = Ledger.begin(start, len(plan.members), kept, norms=plan.measures_norms)
         rounds = plan.rounds(model, x)
         while int(ledger.position[0]) < len(rounds):
             member, number, done = (int(value) for value in ledger.position)
@@ -186,4 +192,5 @@ def _joined(ledger: Ledger, team: Parallel) -> Ledger:
     spent[:, 1:] = team.total(spent[:, 1:])
     spent[:, 0] = team.largest(spent[:, 0])
     assert FOREIGN not in broken_by, "an example that no process has"
-    return Ledger(broken_by, broken_in, ledger.position, spent)
+    norms = None if ledger.norms is None else -team.largest(-ledger.norms)
+    return Ledger(broken_by, broken_in, ledger.position, spent, norms=norms)

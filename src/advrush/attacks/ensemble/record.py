@@ -35,9 +35,12 @@ class Ledger:
     """(attacks, 3) float64: seconds, and examples passed forward and backward."""
     x_adv: Tensor | None = None
     """(N, C, H, W): adversarial examples, the originals where there is none; kept if asked for."""
+    norms: Tensor | None = None
+    """(N,) float64, of attacks that look for them: norm of the smallest perturbation found, 0 where the example is
+    wrong without one, infinite where none was found (yet)."""
 
     @staticmethod
-    def begin(broken_by: Tensor, attacks: int, x: Tensor | None) -> Ledger:
+    def begin(broken_by: Tensor, attacks: int, x: Tensor | None, *, norms: bool = False) -> Ledger:
         """Return the record of a cascade in which no attack has run yet: WRONG, UNBROKEN or FOREIGN is all."""
         return Ledger(
             broken_by,
@@ -45,6 +48,7 @@ class Ledger:
             torch.zeros(3, dtype=torch.int64),
             torch.zeros(attacks, 3, dtype=torch.float64),
             None if x is None else x.detach().cpu().clone(),
+            torch.where(broken_by == WRONG, 0.0, torch.inf).double() if norms else None,
         )
 
     def alive(self, attack: int, number: int) -> Tensor:
@@ -79,7 +83,7 @@ class Ledger:
         """
         names = {field.name for field in fields(Ledger)}
         tensors = isinstance(state, Mapping) and all(isinstance(value, Tensor) for value in state.values())
-        if not tensors or not isinstance(state, Mapping) or not names - {"x_adv"} <= set(state) <= names:
+        if not tensors or not isinstance(state, Mapping) or not names - {"x_adv", "norms"} <= set(state) <= names:
             raise RunError("not the state of an attack; expected what `on_batch` gave")
         ledger = Ledger(**{name: value.clone() for name, value in state.items()})
         ledger.check(examples, attacks)
@@ -96,6 +100,8 @@ class Ledger:
             (self.position, torch.int64, (3,)),
             (self.passes, torch.float64, (count, 3)),
         ]
+        if self.norms is not None:
+            shapes.append((self.norms, torch.float64, (examples,)))
         sound = all(value.dtype == dtype and value.shape == shape for value, dtype, shape in shapes)
         inside = sound and bool(((self.broken_by >= FOREIGN) & (self.broken_by < count)).all())
         places = inside and bool((self.broken_in >= 0).all() and (self.position >= 0).all())

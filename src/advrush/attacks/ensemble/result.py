@@ -74,6 +74,14 @@ class Outcome:
         """Return the adversarial examples (N, C, H, W) where they were kept, originals where there is none."""
         return self.ledger.x_adv
 
+    @property
+    def norms(self) -> Tensor | None:
+        """Return the smallest perturbations' norms (N,) of an attack that looks for them (`attacks.minimal_norm`).
+
+        0 where the example is wrong without an attack, infinite where no perturbation was found.
+        """
+        return self.ledger.norms
+
     def broken_by(self) -> list[str]:
         """Return for each example the name of the attack that broke it, "clean" if wrong without one, or ""."""
         names = dict(enumerate(self.attacks)) | {WRONG: "clean"}

@@ -95,6 +95,11 @@ class Batches:
         return None if value is None else str(value)
 
     @property
+    def measures_norms(self) -> bool:
+        """Return whether the attack looks for the smallest perturbation of each example."""
+        return hasattr(self.attack_value, "smallest")
+
+    @property
     def members(self) -> tuple[str, ...]:
         """Return the attack's name alone."""
         return (self.name,)
@@ -134,6 +139,10 @@ class Batches:
     ) -> tuple[Tensor, Tensor]:
         """Return the attack's points, and True (n,) where the exact model is wrong, or takes them for their targets."""
         attack = _seeded(self.attack_value, rows)
+        if ledger.norms is not None:
+            points, norms = attack.smallest(model, x, y)  # type: ignore[attr-defined]  # `measures_norms` has seen it
+            ledger.norms[rows] = norms.to(ledger.norms)
+            return points, norms <= attack.eps  # type: ignore[attr-defined]
         given = None if self.targets is None else self.targets[rows.to(self.targets.device)].to(y.device)
         targets = targets_of(getattr(attack, "target", None), given, model, x, y)
         if targets is None:

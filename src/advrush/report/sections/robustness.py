@@ -192,6 +192,15 @@ def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[di
         }
         if curves:
             found.append({"title": title, "figure": to_svg(sweep_curves(curves, kind), title=title)})
+    smallest = {
+        f"{names[record.path]}, {attack_label(attack['name'])}": attack["smallest"]["curve"]
+        for record in evaluations
+        for attack in (record.result or {}).get("attacks", ())
+        if "smallest" in attack
+    }
+    if smallest:
+        title = "Accuracy against the radius, from the smallest perturbations (L2)"
+        found.append({"title": title, "figure": to_svg(sweep_curves(smallest, "eps"), title=title)})
     return found
 
 
