@@ -52,11 +52,16 @@ def compare(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, name: str)
     return {
         "images": len(x),
         "found": [int(norms.isfinite().sum()), int(reference.isfinite().sum())],
-        "median": [round(float(each.median()), 4) for each in (norms, reference)],
+        "median": [_finite(float(each.median())) for each in (norms, reference)],
         "ratio": {str(q): round(float(ratio.quantile(q)), 4) for q in (0.0, 0.05, 0.5, 0.95, 1.0)},
         "forwards": [passes.forwards, others.forwards],
         "cpu_s": [round(between - started, 2), round(ended - between, 2)],
     }
+
+
+def _finite(value: float) -> float | None:
+    """Return the value rounded, None where it is infinite: more than half of the images were not broken."""
+    return round(value, 4) if value < float("inf") else None
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -67,7 +72,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         ratio = ", ".join(f"{row['ratio'][q]:.3f}" for q in ("0.05", "0.5", "0.95"))
-        found, median = (f"{row[key][0]}, {row[key][1]}" for key in ("found", "median"))
+        found, median = (", ".join("none" if v is None else str(v) for v in row[key]) for key in ("found", "median"))
         lines.append(f"| {row['network']} | {row['attack']} | {row['images']} | {found} | {median} | {ratio} |")
     return "\n".join(lines)
 

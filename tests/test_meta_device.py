@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from advrush import config as configs
 from advrush.attacks import APGD, APGDT, FAB, FGSM, MIFGSM, PGD, Square
-from advrush.attacks.apgd_ascent import checkpoints
+from advrush.attacks.apgd_state import checkpoints
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, ExampleDraws, Group
 from advrush.attacks.ensemble.rounds import Staged

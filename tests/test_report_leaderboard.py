@@ -1,6 +1,7 @@
 """Leaderboards, and networks on the hub by a double of its interface."""
 
 import json
+import webbrowser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 
 from advrush import config as configs
 from advrush import leaderboard, load, push_to_hub
+from advrush.cli import main
 from advrush.errors import AdvrushError
 from advrush.evaluation import EvaluateConfig, evaluate
 from advrush.models.weights import hub as downloads
@@ -46,6 +48,45 @@ def test_a_leaderboard_of_nothing_is_refused(tmp_path: Path) -> None:
     make_evaluation(tmp_path, model="m", correct={"clean": 9, "pgd20": 3}, examples=10)
     with pytest.raises(AdvrushError, match=r"\.json or \.html"):
         leaderboard([tmp_path], tmp_path / "board.txt")
+
+
+def test_the_command_writes_page_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "a board"
+    make_evaluation(runs, model="weak", correct={"clean": 9, "pgd20": 3}, examples=10)
+    make_evaluation(runs, digest="e0a1000b", model="strong", correct={"clean": 8, "pgd20": 5}, examples=10)
+    assert main(["leaderboard", str(runs), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in printed[2:4]] == [["1", "strong"], ["2", "weak"]]
+    assert printed[-1] == f"leaderboard {out / 'leaderboard.html'}"
+    board = json.loads((out / "leaderboard.json").read_text())
+    assert [entry["name"] for entry in board["groups"][0]["models"]] == ["strong", "weak"]
+    assert "strong" in (out / "leaderboard.html").read_text()
+    assert main(["leaderboard", str(runs), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == board["groups"]
+    for words, message in (
+        ([], "expected evaluations or folders"),
+        ([str(tmp_path / "none")], "none"),
+        ([str(out)], "at least one finished evaluation"),
+        ([str(runs), "--out", str(out / "leaderboard.json")], "expected a folder"),
+    ):
+        assert main(["leaderboard", *words]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_report_is_opened_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_evaluation(tmp_path / "runs", model="net", correct={"clean": 9, "pgd20": 3}, examples=10)
+    page, opened = tmp_path / "page.html", []
+    monkeypatch.setattr(webbrowser, "open", lambda address: bool(opened.append(address)) or len(opened) == 1)
+    command = ["report", str(tmp_path / "runs"), "--out", str(page)]
+    assert main(command) == 0
+    assert opened == []
+    assert main([*command, "--open"]) == 0
+    assert opened == [page.as_uri()]
+    assert capsys.readouterr().err == ""
+    assert main([*command, "--open"]) == 0
+    assert "no browser was found" in capsys.readouterr().err
 
 
 class Hub:

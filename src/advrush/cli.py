@@ -79,6 +79,7 @@ SUMMARIES = {
     "reproduce": "tables and figures of the paper: advrush reproduce table1 ...|all --scale smoke|small|paper",
     "import": "read a checkpoint of the published code: advrush import FILE --arch ADVRUSH --out FILE",
     "export": "write a network for other programs: advrush export RUN --out model.onnx",
+    "leaderboard": "rank evaluations: advrush leaderboard RUN|FOLDER ... --out FOLDER",
     "report": "write one report.html of finished runs: advrush report RUN [RUN ...]",
     "show": "show a genotype or a run, compare two, draw: advrush show NAME|FILE|RUN [--out cells.pdf]",
     "runs": "list the runs, the newest first: advrush runs [FOLDER]",

@@ -106,9 +106,18 @@ LARGEST_L2 = 30.0
 """A radius of the L2 norm beyond this reaches nearly every image of 32 pixels (their cube's diagonal is 55)."""
 
 
+LARGEST = {"Linf": 1.0, "L2": LARGEST_L2, "L1": 1000.0}
+"""Radii beyond these are refused: in the L1 norm, a third of the way through the cube of 32 x 32 colored pixels."""
+
+
+def radius_text(norm: str, eps: float) -> str:
+    """Return norm and radius in pixel units, and of Linf and L2 in gray levels: "Linf, eps 0.031 (7.91/255)"."""
+    return f"{norm}, eps {eps:.4g}" + ("" if norm == "L1" else f" ({255 * eps:.3g}/255)")
+
+
 def check_radius(field: str, value: float, *, norm: str = "Linf") -> None:
     """Raise ConfigError unless `value` is a radius or step in [0, 1] pixel units; ask whether 255ths were meant."""
-    most = 1.0 if norm == "Linf" else LARGEST_L2
+    most = LARGEST[norm]
     check(0 < value < math.inf, field, value, "a number > 0, such as 0.031 or 8/255")
     check(value <= most, field, value, f"at most {most:g}, since pixels are in [0, 1]; was {value:g}/255 meant?")
 

@@ -17,7 +17,7 @@ from advrush.attacks.passes.fast_model import Quick
 from advrush.attacks.pgd import FGSM, PGD, ascend, input_gradient
 from advrush.attacks.registry import parse_attacks
 from advrush.attacks.square import Square
-from advrush.attacks.threat import L2, Linf, ThreatModel, threat_model
+from advrush.attacks.threat import L1, L2, Linf, ThreatModel, threat_model
 from advrush.modes import evaluating, frozen
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "APGDT",
     "FAB",
     "FGSM",
+    "L1",
     "L2",
     "MALT",
     "MIFGSM",

@@ -13,7 +13,7 @@ from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import margin
 from advrush.attacks.passes.chunks import gradient, predict
 from advrush.attacks.passes.upload import upload
-from advrush.attacks.threat import Norm, per_example, threat_model
+from advrush.attacks.threat import Norm, per_example, refuse_l1, threat_model
 from advrush.config import check
 
 PLAN = ((20, 1.0), (20, 1.0), (30, 0.6), (50, 0.4), (50, 0.25), (100, 0.15))
@@ -46,6 +46,7 @@ class Adaptive(Staged):
 
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
+        refuse_l1(self.norm, "adaptive")
         check(1 <= self.restarts <= len(PLAN), "restarts", self.restarts, f"1 to {len(PLAN)}")
 
     @property

@@ -12,7 +12,7 @@ from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab_projection import onto_hyperplane_l2, onto_hyperplane_linf
 from advrush.attacks.passes.chunks import by_pieces, gradient, pieces, predict
 from advrush.attacks.passes.upload import upload
-from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
+from advrush.attacks.threat import Norm, ThreatModel, per_example, refuse_l1, threat_model
 from advrush.config import check
 
 PULL = 0.1
@@ -41,6 +41,7 @@ class FAB(Staged):
 
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
+        refuse_l1(self.norm, "fab")
         check(self.steps >= 1, "steps", self.steps, "a whole number >= 1")
         check(self.restarts >= 1, "restarts", self.restarts, "a whole number >= 1")
         check(self.targets >= 0, "targets", self.targets, "a whole number >= 0")

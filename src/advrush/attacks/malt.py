@@ -12,7 +12,7 @@ from advrush.attacks.ensemble.random_streams import Draws
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import targeted_dlr
 from advrush.attacks.passes.chunks import pieces
-from advrush.attacks.threat import Norm, threat_model
+from advrush.attacks.threat import Norm, refuse_l1, threat_model
 from advrush.config import check
 
 TINY = 1e-12
@@ -44,6 +44,7 @@ class MALT(Staged):
 
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
+        refuse_l1(self.norm, "malt")
         for name in ("steps", "targets", "candidates", "averaged"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
 

@@ -12,7 +12,7 @@ from advrush.attacks.gate import gated
 from advrush.attacks.losses import ce
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.pgd import input_gradient
-from advrush.attacks.threat import Norm, per_example, threat_model
+from advrush.attacks.threat import Norm, per_example, refuse_l1, threat_model
 from advrush.config import check
 from advrush.modes import evaluating, frozen
 
@@ -34,6 +34,7 @@ class MIFGSM(Runnable):
 
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
+        refuse_l1(self.norm, "mifgsm")
         check(self.steps >= 1, "steps", self.steps, "a whole number >= 1")
         check(self.decay >= 0, "decay", self.decay, "a number >= 0")
 

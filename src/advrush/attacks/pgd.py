@@ -17,7 +17,7 @@ from advrush.attacks.passes.chunks import pieces, predict
 from advrush.attacks.passes.fast_model import correct, exact_model, in_layout
 from advrush.attacks.passes.upload import upload
 from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_suffix, targets_of
-from advrush.attacks.threat import Norm, ThreatModel, per_example, threat_model
+from advrush.attacks.threat import Norm, ThreatModel, per_example, refuse_l1, threat_model
 from advrush.config import check, check_radius
 from advrush.errors import ModelContractError
 from advrush.modes import evaluating, frozen
@@ -59,7 +59,7 @@ def ascend(
     x_adv = start
     for _ in range(steps):
         gradient = input_gradient(model, x_adv, y, loss=loss)
-        x_adv = threat.project(x_adv.detach() + step_size * threat.direction(gradient), x)
+        x_adv = threat.project(x_adv.detach() + step_size * threat.step(gradient, x_adv.detach()), x)
     return x_adv.detach()
 
 
@@ -114,6 +114,7 @@ class FGSM(Runnable):
 
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
+        refuse_l1(self.norm, "fgsm")
         check_target(self.target)
 
     @property
@@ -154,6 +155,8 @@ class FGSM(Runnable):
 @dataclass(frozen=True)
 class PGD(Runnable):
     """Steps of fixed length along the gradient's sign, projected to the ball; the last iterate counts.
+
+    L2: along the gradient. L1: along the signs of its largest 1%, projected exactly to the ball inside [0, 1].
 
     With restarts, an example keeps the first restart that broke it, and later ones attack only the others.
     """

@@ -14,7 +14,7 @@ from advrush.attacks.losses import margin
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.square_l2 import SquareL2
 from advrush.attacks.square_linf import SquareLinf
-from advrush.attacks.threat import Norm, threat_model
+from advrush.attacks.threat import Norm, refuse_l1, threat_model
 from advrush.config import check
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -38,6 +38,7 @@ class Square(Staged):
 
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
+        refuse_l1(self.norm, "square")
         check(self.queries >= 1, "queries", self.queries, "a whole number >= 1")
         check(0 < self.area <= 1, "area", self.area, "a fraction in (0, 1]")
 

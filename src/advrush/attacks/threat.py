@@ -9,11 +9,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from advrush.attacks.l1_geometry import free_gradient, laplace, onto_l1_ball_in_box, sparse_direction
 from advrush.attacks.passes.upload import upload
-from advrush.config import check, check_radius
+from advrush.config import check, check_radius, radius_text
 
-Norm = Literal["Linf", "L2"]
+Norm = Literal["Linf", "L2", "L1"]
 TINY = 1e-12
+SHARE = 0.01
+"""Part of the pixel values that a step of PGD changes in the L1 ball."""
 
 
 def per_example(values: Tensor, like: Tensor) -> Tensor:
@@ -43,6 +46,15 @@ class ThreatModel(ABC):
     @abstractmethod
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the unit step of steepest ascent."""
+
+    def step(self, gradient: Tensor, point: Tensor) -> Tensor:
+        """Return the unit step of PGD at `point`: that of steepest ascent."""
+        return self.direction(gradient)
+
+    @property
+    def slack(self) -> float:
+        """Return how far beyond eps rounding may carry a distance: pixels near 1 have no finer steps than 6e-8."""
+        return 1e-6
 
     @abstractmethod
     def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
@@ -138,12 +150,76 @@ class L2(ThreatModel):
         return _length(a - b).flatten()
 
 
+@dataclass(frozen=True)
+class L1(ThreatModel):
+    """The sum of all absolute differences is at most `eps`."""
+
+    @property
+    def norm(self) -> Norm:
+        """Name of the norm."""
+        return "L1"
+
+    def __str__(self) -> str:
+        return radius_text("L1", self.eps)
+
+    @property
+    def slack(self) -> float:
+        """Return how far beyond eps rounding may carry a sum over all pixels."""
+        return 1e-6 + 1e-5 * self.eps
+
+    def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """Return the point of ball and [0, 1] that is nearest to `x_adv`."""
+        return onto_l1_ball_in_box(x_adv.flatten(1), x.flatten(1), self.eps).view_as(x)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return a sparse step: the signs of the largest gradient entries over their number (Tramer and Boneh 2019).
+
+        The steepest step of length 1 changes a single entry; papers change the largest 1%.
+        """
+        return sparse_direction(gradient.flatten(1), SHARE).view_as(gradient)
+
+    def step(self, gradient: Tensor, point: Tensor) -> Tensor:
+        """Return a sparse step that leaves out pixels which are black or white and can go no further."""
+        return self.direction(free_gradient(gradient, point))
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return uniform numbers in [0, 1)."""
+        return torch.rand(shape, generator=generator, device=generator.device)
+
+    def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return a point on the sphere around `x` that differs from it in as few pixel values as a step changes.
+
+        PGD's steps would need long to take back a start that changes all of them.
+        """
+        offset = laplace(upload(noise, x).double()).flatten(1)
+        kept = sparse_direction(offset, SHARE).view_as(x) != 0
+        offset = torch.where(kept, offset.view_as(x), 0.0)
+        return x + (self.eps * offset / (per_example(offset.flatten(1).abs().sum(dim=1), x) + TINY)).to(x)
+
+    def sphere(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return a point drawn evenly from the sphere, along uniform `noise` made Laplacian."""
+        offset = laplace(noise.double())
+        return x + (self.eps * offset / (per_example(offset.flatten(1).abs().sum(dim=1), x) + TINY)).to(x)
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the sum of absolute differences (N,)."""
+        return (a - b).flatten(1).abs().sum(dim=1)
+
+
 def _length(x: Tensor) -> Tensor:
     """Return each example's Euclidean norm, shaped to broadcast."""
     return per_example((x**2).flatten(1).sum(dim=-1).sqrt(), x)
 
 
+MODELS: dict[str, type[ThreatModel]] = {"Linf": Linf, "L2": L2, "L1": L1}
+
+
 def threat_model(norm: Norm, eps: float) -> ThreatModel:
     """Return the threat model of a norm's name; ConfigError for another name."""
-    check(norm in ("Linf", "L2"), "norm", norm, "Linf or L2")
-    return Linf(eps) if norm == "Linf" else L2(eps)
+    check(norm in MODELS, "norm", norm, "Linf, L2 or L1")
+    return MODELS[norm](eps)
+
+
+def refuse_l1(norm: Norm, attack: str) -> None:
+    """Raise ConfigError for the L1 norm, naming the attack, which has no form for it here."""
+    check(norm != "L1", "norm", norm, f"Linf or L2 for {attack}; pgd, apgd_ce, apgd_dlr, apgd_t and apgd_duo take L1")

@@ -15,6 +15,7 @@ VERBS = {
     "benchmark": "benchmark.benchmark",
     "import": "exchange.import_checkpoint",
     "export": "exchange.export_network",
+    "leaderboard": "leaderboard.leaderboard",
     "report": "inspect.report",
     "show": "inspect.show",
     "runs": "inspect.runs",

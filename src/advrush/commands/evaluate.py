@@ -11,6 +11,7 @@ from advrush.commands.opening import data_line, device_line, open_with, run_line
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
 from advrush.commands.output import check_table, print_json, printed_config, runs_as_json, write_tables
 from advrush.commands.own_data import settle_for
+from advrush.config import radius_text
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig, ResultTable, as_target
@@ -79,7 +80,7 @@ def _one(text: str, config: EvaluateConfig, launch: EvaluateLaunch) -> Run:
         rows = {
             "data": data_line(config.data.load(launch.data_dir), training=False),
             "network": f"{target.label}, {count:,} parameters",
-            "attacks": f"{', '.join(config.attacks)}; {config.norm}, eps {config.eps:.4g} ({255 * config.eps:.3g}/255)",
+            "attacks": f"{', '.join(config.attacks)}; {radius_text(config.norm, config.eps)}",
             "device": device_line(launch.device),
             "run": run_line(launch, "evaluate", about),
         }

@@ -125,6 +125,13 @@ HELP: Mapping[str, Help] = {
             "advrush export runs/evaluate/evaluation-0a1b2c3d --out record.json",
         ),
     ),
+    "leaderboard": Help(
+        "advrush leaderboard RUN|FOLDER ... [options]",
+        "Rank finished evaluations by robust accuracy: a page, and JSON in the form of RobustBench's records, with "
+        "costs. Only networks that were attacked alike, on the same images, are ranked against each other.",
+        ("commands.leaderboard.LeaderboardOptions",),
+        ("advrush leaderboard runs", "advrush leaderboard runs/evaluate --out board"),
+    ),
     "report": Help(
         "advrush report RUN|FOLDER ... [options]",
         "Write one page of runs, or of all runs in a folder.",

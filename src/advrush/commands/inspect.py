@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +76,8 @@ class ReportOptions:
 
     out: Path = Path("report.html")
     """The file that is written."""
+    open: bool = False
+    """Show the page in the browser."""
     json: bool = False
     """Print the file's name as JSON on standard output."""
 
@@ -92,6 +96,8 @@ def report(arguments: list[str]) -> None:
         print_json({"runs": [str(path) for path in paths], "report": str(page)})
     else:
         plain_console().print(f"report  {page}")
+    if options.open and not webbrowser.open(page.resolve().as_uri()):
+        sys.stderr.write(f"open: no browser was found; the page is {page.resolve()}\n")
 
 
 def _runs_in(folder: Path) -> list[Path]:

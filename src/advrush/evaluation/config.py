@@ -23,8 +23,8 @@ class EvaluateConfig:
     """The images; `test_examples` chooses how many are attacked."""
     attacks: tuple[str, ...] = ("fgsm", "pgd20")
     """Attacks by name: fgsm, pgd20, pgd100, apgd_ce, autoattack, ..."""
-    norm: Literal["Linf", "L2"] = "Linf"
-    """Norm of the threat model."""
+    norm: Literal["Linf", "L2", "L1"] = "Linf"
+    """Norm of the threat model; L1 for pgd and apgd alone, deepfool and cw_l2 take L2."""
     eps: float = 0.031
     """Radius of the ball, in [0, 1] pixel units (the paper's 0.031 is 7.9/255)."""
     batch_size: int = 100
@@ -64,4 +64,7 @@ class EvaluateConfig:
             check_radius("sweep_eps", eps, norm=self.norm)
         reduced = self.precision != "float32"
         check(not reduced or self.dtype == "float32", "precision", self.precision, "float32 where dtype is float64")
+        check(
+            not (self.sanity and self.norm == "L1"), "sanity", self.sanity, "no with norm L1: Square has no form in it"
+        )
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")

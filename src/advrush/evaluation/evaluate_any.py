@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import torch
 from torch import nn
 
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
+from advrush.attacks.threat import Norm
 from advrush.config import check
 from advrush.data.given import images_and_labels
 from advrush.evaluation.config import EvaluateConfig
@@ -50,7 +51,7 @@ def evaluate(
     data: Any,
     *,
     attacks: str | Attack | Sequence[str | Attack] = ...,
-    norm: Literal["Linf", "L2"] = ...,
+    norm: Norm = ...,
     eps: float | Sequence[float] = ...,
     batch_size: int = ...,
     seed: int = ...,
@@ -67,7 +68,7 @@ def evaluate(
     data: Any = None,
     *,
     attacks: str | Attack | Sequence[str | Attack] = ("fgsm", "pgd20"),
-    norm: Literal["Linf", "L2"] = "Linf",
+    norm: Norm = "Linf",
     eps: float | Sequence[float] = 0.031,
     batch_size: int = 100,
     seed: int = 0,
@@ -113,7 +114,7 @@ def evaluate(
     return _measured(found, x.to(place), y.to(place), chosen, batch_size=batch_size, display=display)
 
 
-def _attacks(given: Any, norm: Literal["Linf", "L2"], eps: float, seed: int) -> list[Attack]:
+def _attacks(given: Any, norm: Norm, eps: float, seed: int) -> list[Attack]:
     """Return attacks of names and values; values keep their own radius."""
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     threat = threat_model(norm, eps)

@@ -16,6 +16,7 @@ from advrush import parallel
 from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, threat_model
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
+from advrush.config import radius_text
 from advrush.data import DataConfig, Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.config import EvaluateConfig
@@ -204,7 +205,7 @@ def _write(
 
 
 def _threat_line(config: EvaluateConfig, images: int) -> str:
-    return f"{images} images; attacks in {config.norm}, eps {config.eps:.4g} ({config.eps * 255:.3g}/255)"
+    return f"{images} images; attacks in {radius_text(config.norm, config.eps)}"
 
 
 def _adversarial(model: nn.Module, x: Tensor, outcome: Evaluation) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from advrush.config import radius_text
 from advrush.evaluation.latex import tex
 from advrush.evaluation.smallest import smallest_line
 from advrush.run import Run
@@ -164,7 +165,7 @@ def _shown(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _title(result: Mapping[str, Any]) -> str:
     """Return "MODEL on DATA, Linf, eps 0.031 (7.91/255), 1,000 images" of what the result tells."""
     threat = result.get("threat_model") or _common_threat([*result["attacks"], *result.get("targeted", ())])
-    radius = [f"{threat['norm']}, eps {threat['eps']:.4g} ({255 * threat['eps']:.3g}/255)"] if threat else []
+    radius = [radius_text(str(threat["norm"]), float(threat["eps"]))] if threat else []
     about = " on ".join(str(result[name]) for name in ("model", "dataset") if result.get(name))
     images = f"{result['examples']:,} image{'' if result['examples'] == 1 else 's'}"
     return ", ".join([*([about] if about else []), *radius, images])

@@ -30,7 +30,7 @@ PLATEAU = 0.05
 ALLOWED = 0.02
 """Share of the examples by which an accuracy may be above what it should be at most: luck of a random start."""
 LARGE: Mapping[Norm, float] = {"Linf": 1.0, "L2": 30.0}
-"""Radii in which an image can become any other, or nearly so."""
+"""Radii in which an image can become any other, or nearly so; of L1 nothing is checked, since Square lacks it."""
 NOISE = 0.1
 """Relative size of the noise on the weights that makes of a network the source of transferred examples."""
 

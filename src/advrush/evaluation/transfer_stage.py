@@ -35,7 +35,7 @@ class ExamplesConfig:
     weights: str
     data: DataConfig = field(default_factory=DataConfig)
     attack: str = "pgd20"
-    norm: Literal["Linf", "L2"] = "Linf"
+    norm: Literal["Linf", "L2", "L1"] = "Linf"
     eps: float = 0.031
     batch_size: int = 100
     seed: int = 0
@@ -53,7 +53,7 @@ class TransferConfig:
     """The images; `test_examples` chooses how many are attacked."""
     attack: str = "pgd20"
     """Attack that makes the examples on each source."""
-    norm: Literal["Linf", "L2"] = "Linf"
+    norm: Literal["Linf", "L2", "L1"] = "Linf"
     """Norm of the threat model."""
     eps: float = 0.031
     """Radius of the ball, in [0, 1] pixel units."""

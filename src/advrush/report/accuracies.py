@@ -40,9 +40,10 @@ def by_threat(evaluations: Sequence[Record]) -> dict[str, list[Record]]:
     for record in evaluations:
         if record.result is not None:
             threat = record.result["threat_model"]
+            radius = f"{threat['eps']:g}" if threat["norm"] == "L1" else format_eps(threat["eps"])
             caption = (
                 f"{record.result['dataset']}, {record.result['examples']:,} test images, "
-                f"{threat['norm']} attacks with eps = {format_eps(threat['eps'])}"
+                f"{threat['norm']} attacks with eps = {radius}"
             )
             precision = record.result.get("precision", {})
             if precision.get("searched", "float32") != "float32":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advrush.config import check
+from advrush.config import check, radius_text
 from advrush.report.names import model_names
 from advrush.report.records import Record, find_records
 from advrush.run import write_atomically
@@ -31,7 +31,7 @@ class Group:
     @property
     def title(self) -> str:
         """Return the threat model and the attacks in words."""
-        radius = f"{self.norm}, eps {self.eps:.4g} ({255 * self.eps:.3g}/255)"
+        radius = radius_text(self.norm, self.eps)
         return f"{self.dataset}, {radius}, {self.examples:,} images, worst case of {', '.join(self.attacks)}"
 
 
@@ -61,6 +61,20 @@ def leaderboard(runs: Iterable[Path | str], out: Path | str | None = None) -> di
         text = json.dumps(board, indent=2) + "\n" if path.suffix == ".json" else _page(board)
         write_atomically(path, text)
     return board
+
+
+def board_lines(board: Mapping[str, Any]) -> list[str]:
+    """Return a leaderboard in lines for a terminal: a block for each group, ranks within it."""
+    lines = []
+    for group in board["groups"]:
+        width = max(len("model"), *(len(entry["name"]) for entry in group["models"]))
+        lines += [group["title"], f"{'rank':>4}  {'model':<{width}}  {'clean':>7}  {'robust':>7}  95% interval"]
+        for rank, entry in enumerate(group["models"], start=1):
+            low, high = entry["interval"]
+            numbers = f"{entry['clean_acc']:>6}%  {entry['reported']:>6}%  {low:.1f} to {high:.1f}%"
+            lines.append(f"{rank:>4}  {entry['name']:<{width}}  {numbers}")
+        lines.append("")
+    return lines
 
 
 def _evaluations(runs: Iterable[Path | str]) -> list[Record]:
@@ -101,7 +115,7 @@ def _entry(record: Record, name: str) -> dict[str, Any]:
         "name": name,
         "dataset": result["dataset"],
         "threat_model": result["threat_model"]["norm"],
-        "eps": f"{255 * result['threat_model']['eps']:.4g}/255",
+        "eps": _eps(result["threat_model"]),
         "clean_acc": f"{100 * result['clean_acc']:.2f}",
         "reported": f"{100 * robust:.2f}",
         "autoattack_acc": f"{100 * full['robust_acc']:.2f}" if full else None,
@@ -110,6 +124,11 @@ def _entry(record: Record, name: str) -> dict[str, Any]:
         "interval": [round(100 * value, 2) for value in result["worst_case"]["interval"]],
         "cost": {**cost, "seconds": round(cost["seconds"], 3)},
     }
+
+
+def _eps(threat: Mapping[str, Any]) -> str:
+    """Return the radius as RobustBench writes it: in 255ths, of L1 as it is."""
+    return f"{threat['eps']:g}" if threat["norm"] == "L1" else f"{255 * threat['eps']:.4g}/255"
 
 
 def _page(board: dict[str, Any]) -> str:

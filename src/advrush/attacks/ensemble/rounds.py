@@ -18,9 +18,6 @@ from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.threat import Norm, threat_model
 from advrush.modes import evaluating, frozen
 
-SLACK = 1e-6
-"""Rounding allowed beyond eps: pixels near 1 have no finer steps than 6e-8."""
-
 
 class Staged(Runnable, ABC):
     """An attack in rounds: frozen dataclasses derive from it and say what one round does."""
@@ -111,7 +108,8 @@ class Staged(Runnable, ABC):
         rows = claimed.nonzero().flatten()
         if not len(rows):
             return torch.zeros_like(claimed)
-        near = threat_model(self.norm, self.eps).distance(points[rows], x[rows]) <= self.eps + SLACK
+        threat = threat_model(self.norm, self.eps)
+        near = threat.distance(points[rows], x[rows]) <= self.eps + threat.slack
         told = predict(exact, points[rows]).argmax(dim=1)
         wrong = told != y[rows] if targets is None else told == targets[rows]
         return torch.zeros_like(claimed).index_put_((rows,), near & wrong)
