@@ -19,9 +19,7 @@ INSIDE = 0.999999
 LARGEST = 1e10
 """The weight of the margin while none has been large enough."""
 LOOKS = 10
-"""How often a descent is looked at."""
-PATIENCE = 2
-"""An example is done when so many looks in a row found its objective less than 0.01% below the lowest before."""
+"""How often a descent is looked at: an example whose objective fell by less than 0.01% since then is done."""
 BETA_1, BETA_2, TINY = 0.9, 0.999, 1e-8
 """Constants of Adam."""
 
@@ -87,8 +85,7 @@ class CarliniWagner(MinimalNorm):
         best, nearest = x.detach().clone(), torch.full_like(weight, torch.inf)
         rows = torch.arange(len(x), device=x.device)
         w = torch.atanh((2 * x.detach() - 1) * INSIDE)
-        first, second = torch.zeros_like(w), torch.zeros_like(w)
-        lowest, stalled = torch.full_like(weight, torch.inf), torch.zeros_like(weight)
+        first, second, before = torch.zeros_like(w), torch.zeros_like(w), torch.full_like(weight, torch.inf)
         for step in range(1, self.steps + 1):
             points, margins, objective, slope = self._objective(model, w, x[rows], y[rows], weight[rows])
             squares = (points - x[rows]).flatten(1).square().sum(dim=1)
@@ -99,12 +96,8 @@ class CarliniWagner(MinimalNorm):
             scale = (second / (1 - BETA_2**step)).sqrt() + TINY
             w = w - self.step_size * (first / (1 - BETA_1**step)) / scale
             if step % max(self.steps // LOOKS, 1) == 0:
-                stalled = torch.where(objective <= lowest * 0.9999, 0.0, stalled + 1)
-                lowest = torch.minimum(lowest, objective)
-                left = (stalled < PATIENCE).nonzero().flatten()
-                rows, w, first, second, lowest, stalled = (
-                    part[left] for part in (rows, w, first, second, lowest, stalled)
-                )
+                left = (objective <= before * 0.9999).nonzero().flatten()
+                rows, w, first, second, before = (part[left] for part in (rows, w, first, second, objective))
                 if not len(rows):
                     break
         return best, nearest
