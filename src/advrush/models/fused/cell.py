@@ -14,6 +14,7 @@ from advrush.kernels.batch_statistics import fixed_scale_and_shift
 from advrush.kernels.concat import join
 from advrush.models.fused.conv_chain import Chain, Stage, read_branches, read_chain
 from advrush.models.fused.layers import convolved
+from advrush.models.fused.separable_chain import run_separable
 from advrush.models.fused.source import Source
 from advrush.space.space import Topology
 
@@ -94,6 +95,10 @@ def _send(terms: list[Term], nodes: list[Tensor | None], scalars: list[tuple[Ten
             nodes[term.target] = weight * x if node is None else node.addcmul_(weight, x)
             continue
         else:
+            added = run_separable(term.chain, source.x, weight, node)
+            if added is not None:
+                nodes[term.target] = added
+                continue
             y = run_chain(term.chain, source, weight)
         nodes[term.target] = y if node is None else node.add_(y)
 
@@ -117,6 +122,9 @@ def _pooled(terms: list[Term], source: Source) -> dict[Term, Tensor]:
 
 def run_chain(chain: Chain, source: Source, weight: Tensor | None = None) -> Tensor:
     """Return `weight * chain(source)` under autograd."""
+    compiled = run_separable(chain, source.x, weight)
+    if compiled is not None:
+        return compiled
     x = source.feature(chain)
     for i, stage in enumerate(chain.stages):
         x = relu(x) if i else x

@@ -11,7 +11,9 @@ from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input
 
 from advrush.kernels import depthwise_conv as depthwise
+from advrush.kernels import native, separable_conv
 from advrush.kernels.batch_statistics import fixed_scale_and_shift
+from advrush.kernels.separable_conv import Before, StageShape
 from advrush.models.fused.conv_chain import Stage
 from advrush.models.fused.layers import even_and_odd, is_depthwise
 from advrush.space.operations import FactorizedReduce
@@ -28,25 +30,40 @@ class Affine:
         last = len(stage.layers) - 1
         self._maps = [_linear(layer, scale if i == last else None) for i, layer in enumerate(stage.layers)]
         self._scale = None if scale is None or stage.layers else scale.view(1, -1, 1, 1)
+        self._separable = _separable(self._maps)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x + b."""
+        if self._separable is not None and native.applies(x):
+            return self._separable.jvp(x, None, self.bias)
         if self._scale is not None:
             return torch.addcmul(self.bias.view(1, -1, 1, 1), x, self._scale)
         for linear in self._maps[:-1]:
             x = linear.jvp(x, None)
         return self._maps[-1].jvp(x, self.bias)
 
-    def jvp(self, t: Tensor) -> Tensor:
-        """Return A t."""
+    def jvp(self, t: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return A t, with t taken as zero where `mask`, a map of its shape, is not positive."""
+        if self._separable is not None and native.applies(t):
+            return self._separable.jvp(t, mask, None)
+        t = t if mask is None else masked(t, mask)
         if self._scale is not None:
             return t * self._scale
         for linear in self._maps:
             t = linear.jvp(t, None)
         return t
 
-    def vjp(self, c: Tensor, size: Size) -> Tensor:
-        """Return A^T c, of height and width `size`: a strided convolution's output does not tell its input's size."""
+    def vjp(self, c: Tensor, size: Size, mask: Tensor | None = None) -> Tensor:
+        """Return A^T c, of height and width `size`, zero where `mask`, a map of that size, is not positive.
+
+        A strided convolution's output does not tell its input's size.
+        """
+        if self._separable is not None and native.applies(c):
+            return self._separable.vjp(c, size, mask)
+        q = self._vjp(c, size)
+        return q if mask is None else masked(q, mask)
+
+    def _vjp(self, c: Tensor, size: Size) -> Tensor:
         if self._scale is not None:
             return c * self._scale
         sizes = [size]
@@ -55,6 +72,11 @@ class Affine:
         for linear, each in zip(reversed(self._maps), reversed(sizes), strict=True):
             c = linear.vjp(c, each)
         return c
+
+
+def masked(t: Tensor, mask: Tensor) -> Tensor:
+    """Return t where `mask` is positive, zero elsewhere: what the derivative of a ReLU does with t."""
+    return torch.ops.aten.threshold_backward(t, mask, 0)  # type: ignore[no-any-return]
 
 
 class _Linear(ABC):
@@ -142,6 +164,33 @@ class _Halves(_Linear):
 
     def out_size(self, size: Size) -> Size:
         return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+class _Separable:
+    """A depthwise and a pointwise convolution in one compiled kernel."""
+
+    def __init__(self, depthwise: _Depthwise, pointwise: _Dense) -> None:
+        layer = depthwise.layer
+        self.shape = StageShape(layer.kernel_size[0], layer.stride[0], layer.dilation[0])
+        self.filters, self.matrix = depthwise.weight.contiguous(), pointwise.weight.contiguous()
+
+    def jvp(self, t: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+        """Return A t, plus `bias`, with t taken as zero where `mask` is not positive."""
+        return separable_conv.forward(t, self.filters, self.matrix, self.shape, Before(mask=mask), bias=bias)[0]
+
+    def vjp(self, c: Tensor, size: Size, mask: Tensor | None) -> Tensor:
+        """Return A^T c, zero where `mask` is not positive."""
+        return separable_conv.adjoint(c, self.filters, self.matrix, self.shape, size, mask)
+
+
+def _separable(maps: Sequence[_Linear]) -> _Separable | None:
+    """Return the kernel for these maps if they are a depthwise and a plain pointwise convolution, else None."""
+    if len(maps) != 2 or not (isinstance(maps[0], _Depthwise) and isinstance(maps[1], _Dense)):
+        return None
+    layer = maps[1].layer
+    plain = layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
+    found = _Separable(maps[0], maps[1]) if plain else None
+    return found if found is not None and found.shape.is_built() else None
 
 
 def _out_size(layer: nn.Conv2d, size: Size) -> Size:

@@ -29,9 +29,9 @@ class LinearizedPrimitive:
 
     def jvp(self, t: Tensor) -> Tensor:
         """Return J t for a tangent t of the feature."""
-        for stage, mask in zip(self.stages, self._masks, strict=False):
-            t = mask.jvp(stage.jvp(t))
-        return self.stages[-1].jvp(t) if self.stages else t
+        for i, stage in enumerate(self.stages):
+            t = stage.jvp(t, self._masks[i - 1].value if i else None)
+        return t
 
     def vjp(self, c: Tensor, total: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return J^T c, the cotangent of the feature, and, if c's sum over all pixels (C,) is given, <c, value>.
@@ -41,12 +41,18 @@ class LinearizedPrimitive:
         if not self.stages:
             return c, None if total is None else dot(c, self.feature.value)
         x = self._input(-1)
-        q = self.stages[-1].vjp(c, (x.shape[2], x.shape[3]))
+        # masked already: where the value x of the ReLU before is zero, <., x> has no term
+        q = self.stages[-1].vjp(c, (x.shape[2], x.shape[3]), self._mask(-1))
         product = None if total is None else dot(q, x) + torch.dot(total, self.stages[-1].bias)
         for i in reversed(range(len(self._masks))):
             x = self._input(i)
-            q = self.stages[i].vjp(self._masks[i].vjp(q), (x.shape[2], x.shape[3]))
+            q = self.stages[i].vjp(q, (x.shape[2], x.shape[3]), self._mask(i))
         return q, product
+
+    def _mask(self, stage: int) -> Tensor | None:
+        """Return the value of the ReLU before the stage of this number (-1: the last), None before the first."""
+        before = stage if stage >= 0 else len(self._masks)
+        return self._masks[before - 1].value if before else None
 
     def _input(self, stage: int) -> Tensor:
         """Return what the stage of this number (-1: the last) reads."""
