@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from advrush.report.drawing.architectures import PAIRS
 from advrush.report.drawing.heatmap import alpha_heatmap
 from advrush.report.drawing.palette import SERIES, primitive_label
 from advrush.report.drawing.plot import to_svg
@@ -125,9 +126,9 @@ def test_svg_is_well_formed_reproducible_and_takes_the_colors_of_the_page(figure
     assert root.get("aria-label") == "A <title>"
     assert svg == to_svg(figure(), title="A <title>")
     assert "var(--ink, #" in svg
-    assert "var(--series-0, #" in svg
+    assert re.search(r"var\(--(series|arch)-\d+, #", svg)
     bare = re.sub(r"var\(--[\w-]+, #[0-9a-f]{6}\)", "", svg)
-    assert not [color for color in SERIES if color in bare]
+    assert not [color for color in (*SERIES, *(light for light, _ in PAIRS)) if color in bare]
     assert "DejaVu" not in svg
     ids = {element.get("id") for element in root.iter() if element.get("id")}
     assert ids <= set(re.findall(r"#([\w-]+)", svg))

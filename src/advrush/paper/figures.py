@@ -17,8 +17,9 @@ from advrush.paper.execute import Store
 from advrush.paper.plan import Plan
 from advrush.published import printed
 from advrush.report import Record, draw_cell
+from advrush.report.drawing.architectures import architecture_colors, architecture_in, looks_by_label
 from advrush.report.drawing.axes import switch_epoch
-from advrush.report.drawing.palette import kind_label, series_color
+from advrush.report.drawing.palette import kind_label
 from advrush.report.drawing.plot import legend_above, new_figure, to_svg, xy
 from advrush.report.sections.landscape import Range, surface_figure
 from advrush.report.sections.robustness import sweep_curves
@@ -105,8 +106,9 @@ def _searches(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
 def searches_figure(searches: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
     """Draw L_val (left, linear) and L_lambda (right, logarithmic) of searches by label, each with its seeds' rows."""
     figure, (left, right) = new_figure(2)
-    for index, (label, seeds) in enumerate(searches.items()):
-        color = series_color(index)
+    drawn = looks_by_label(searches)
+    for label, seeds in searches.items():
+        color = drawn[label].color
         for axis, key in ((left, "loss_val"), (right, "curvature")):
             epochs = [epoch for epoch, _ in zip(*xy(seeds[0], key), strict=True)]
             values = np.array([xy(rows, key)[1] for rows in seeds if len(xy(rows, key)[1]) == len(epochs)])
@@ -153,7 +155,11 @@ def _landscapes(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
 
 
 def _surface(row: Row, recipe: str, result: Mapping[str, Any], arrays: Mapping[str, Any], shared: Range) -> Picture:
-    figure = surface_figure(arrays["mean"], arrays["coordinates"], shared, around="input", direction="normal")
+    name = architecture_in(row.label)
+    figure = surface_figure(
+        arrays["mean"], arrays["coordinates"], shared, around="input", direction="normal", name=row.label,
+        color=architecture_colors([name])[name],
+    )  # fmt: skip
     slope, curvature = result["steepest_slope"], result["lambda_max"]
     caption = (
         f"{row.label}, {recipe} training: steepest slope {slope['value']:.3g} "

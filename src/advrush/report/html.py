@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from advrush.report.downloads import figure_files
+from advrush.report.drawing.architectures import page_colors
 from advrush.report.labels import attack_label, kind_label, progress
 from advrush.report.records import Record
 from advrush.report.section import Section, Sentence
@@ -54,7 +55,7 @@ def write_report(
         lines=lines,
         tables=tables,
         sections=body,
-        style=Markup(style),
+        style=Markup(style + page_colors()),
         script=Markup(script) if needed else "",
     )
     write_atomically(Path(path), str(page).strip() + "\n")

@@ -96,6 +96,12 @@ def network_name(label: str, analysis: Record, records: Sequence[Record]) -> str
     return _name(training, records) if training else label_name(label, records)
 
 
+def network_training(label: str, analysis: Record, records: Sequence[Record]) -> Record | None:
+    """Return the training of the network that an analysis calls `label`: of the report, or beside the run."""
+    run = "/".join(label.split("/")[:2])
+    return next((record for record in records if record.label == run), None) or _beside(analysis, run)
+
+
 def analyzed_names(analyses: Sequence[Record], records: Sequence[Record]) -> dict[str, str]:
     """Return the name of each analysis's network by the analysis's label, with the digest where two are alike."""
     plain = {r.label: network_name(str((r.result or {}).get("model")), r, records) for r in analyses}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from advrush.report.drawing.palette import series_color
+from advrush.report.drawing.architectures import Look, looks_by_label
 from advrush.report.drawing.plot import INK, LINE, legend_above, new_figure
 
 SCORES = tuple(range(10, 100, 10))
@@ -17,10 +17,13 @@ Interval = tuple[float, float, float]
 """A value, the lower and the upper end of its interval, fractions."""
 
 
-def tradeoff(models: Mapping[str, tuple[Interval, Interval]], *, attack: str) -> Figure:
+def tradeoff(
+    models: Mapping[str, tuple[Interval, Interval]], *, attack: str, looks: Mapping[str, Look] | None = None
+) -> Figure:
     """Draw each model's robust accuracy against its clean one, in percent, with their intervals (Figure 1).
 
     On a line the harmonic mean 2 C R / (C + R) is the same. `attack` is the name, for people, of what R is under.
+    `looks`: see `drawing.architectures`; by the models' names unless given.
     """
     figure, (axis,) = new_figure(width=6.6, height=4.6)
     clean = [value for (triple, _) in models.values() for value in triple[1:]]
@@ -37,10 +40,12 @@ def tradeoff(models: Mapping[str, tuple[Interval, Interval]], *, attack: str) ->
             axis.annotate(
                 f"HRS {score}", (c[at], r[at]), (-3, 3), textcoords="offset points", ha="right", fontsize=7.5, color=INK
             )
-    for index, (name, pair) in enumerate(models.items()):
+    looks = looks or looks_by_label(models)
+    for name, pair in models.items():
         across, up = ([100 * value for value in triple] for triple in pair)
         axis.errorbar(
-            [across[0]], [up[0]], _whisker(up), _whisker(across), fmt="o", color=series_color(index), elinewidth=0.9,
+            [across[0]], [up[0]], _whisker(up), _whisker(across), fmt=looks[name].marker, color=looks[name].color,
+            elinewidth=0.9,
             markersize=6, label=name, zorder=3,
         )  # fmt: skip
     axis.set_xlim(left, right)

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from advrush.report.drawing.architectures import PAIRS
 from advrush.report.drawing.palette import SERIES
 from advrush.report.drawing.series import Drawing, values
 from advrush.report.drawing.svg import subscripts
@@ -23,6 +24,12 @@ LETTERS = 130
 
 INK, LINE = "#1f2329", "#c9ced6"
 """Text and grid; in an SVG of `to_svg` they become the page's."""
+
+PAPER = "#ffffff"
+"""Of hatches on bars."""
+
+FEW = 6
+"""Digests that stand in a corner; of more runs their number does."""
 
 STYLE: Any = {
     "font.size": 9.0,
@@ -82,9 +89,10 @@ def xy(rows: Sequence[Any], key: str, *, scale: float = 1.0) -> tuple[list[int],
     return [epoch for epoch, _ in pairs], [value for _, value in pairs]
 
 
-def signed(figure: Figure, digest: str) -> Figure:
-    """Return the figure with a run's digest small in the lower right corner: which run it shows."""
-    figure.text(0.998, 0.004, digest, ha="right", va="bottom", fontsize=6, color=INK, alpha=0.7)
+def signed(figure: Figure, *digests: str) -> Figure:
+    """Return the figure with the digests of its runs small in the lower right corner: which runs it shows."""
+    told = " ".join(dict.fromkeys(digests)) if len(digests) <= FEW else f"{len(digests)} runs"
+    figure.text(0.998, 0.004, told, ha="right", va="bottom", fontsize=6, color=INK, alpha=0.7)
     return figure
 
 
@@ -108,10 +116,15 @@ def to_svg(figure: Figure, *, title: str) -> Drawing:
     svg = re.sub(
         r">([^<>]*[A-Za-z\u0370-\u03ff]_[^<>]*)</text>", lambda match: f">{subscripts(unescape(match[1]))}</text>", svg
     )
-    for color, name in [(INK, "ink"), (LINE, "line"), *((c, f"series-{i}") for i, c in enumerate(SERIES))]:
+    for color, name in [(INK, "ink"), (LINE, "line"), *_variables()]:
         svg = svg.replace(color, f"var(--{name}, {color})")
     label = Markup.escape(title)
     return Drawing.of(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip(), numbers)
+
+
+def _variables() -> list[tuple[str, str]]:
+    series = [(color, f"series-{index}") for index, color in enumerate(SERIES)]
+    return series + [(light, f"arch-{index}") for index, (light, _) in enumerate(PAIRS)]
 
 
 def _font(match: re.Match[str]) -> str:

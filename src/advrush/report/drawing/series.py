@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 
 class Value(NamedTuple):
@@ -37,10 +38,10 @@ class Drawing(Markup):
 def values(figure: Figure) -> tuple[Value, ...]:
     """Return the points of all lines with at least one of their own, and the heights of all bars.
 
-    A line without a name goes by that of a line of its color, with its style where it is not solid.
+    A line without a name goes by that of a line of its color and mark, with its style where it is not solid.
     """
     named = {
-        to_hex(line.get_color()): str(line.get_label())
+        (to_hex(line.get_color()), _mark(line)): str(line.get_label())
         for axis in figure.axes
         for line in axis.lines
         if not str(line.get_label()).startswith("_") and np.size(line.get_xydata())
@@ -58,11 +59,15 @@ def values(figure: Figure) -> tuple[Value, ...]:
             if label.startswith("_") and line.get_linestyle() == "None":
                 continue  # a mark on another line
             if label.startswith("_"):
-                label = named.get(to_hex(line.get_color()), "")
+                label = named.get((to_hex(line.get_color()), _mark(line)), "")
                 label += "" if line.get_linestyle() == "-" or not label else f" ({line.get_linestyle()})"
             if own and label:
                 found += [Value(panel, label, float(x), float(y)) for x, y in points]
     return tuple(found)
+
+
+def _mark(line: Line2D) -> str:
+    return str(line.get_marker())
 
 
 def _bars(axis: Axes, panel: str) -> list[Value]:

@@ -9,9 +9,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from advrush.report.agreement import Agreement, mean, pairwise
-from advrush.report.drawing.axes import Rows, dots, epoch_axis, log_curve, mark_switch, switch_epoch
-from advrush.report.drawing.palette import series_color
-from advrush.report.drawing.plot import legend_above, new_figure, to_svg, xy
+from advrush.report.drawing.architectures import Look, looks, looks_by_label
+from advrush.report.drawing.axes import Rows, epoch_axis, log_curve, mark_switch, switch_epoch
+from advrush.report.drawing.plot import legend_above, new_figure, signed, to_svg, xy
+from advrush.report.identity import digests, network_looks
 from advrush.report.labels import kind_label, percent
 from advrush.report.names import seed_names
 from advrush.report.records import Record
@@ -22,33 +23,39 @@ from advrush.report.table import Entry, Table
 from advrush.space import Architecture
 
 
-def curvature_curves(runs: Mapping[str, Rows]) -> Figure:
-    """Draw L_lambda of several searches against the epoch, logarithmic (Figure A1)."""
+def curvature_curves(runs: Mapping[str, Rows], drawn: Mapping[str, Look] | None = None) -> Figure:
+    """Draw L_lambda of several searches against the epoch, logarithmic (Figure A1); `drawn`: see `search_looks`."""
     figure, (axis,) = new_figure()
-    for index, (label, rows) in enumerate(runs.items()):
-        log_curve(axis, rows, color=series_color(index), label=label)
+    drawn = drawn or looks_by_label(runs)
+    for label, rows in runs.items():
+        log_curve(axis, rows, look=drawn[label], label=label)
     switches = {switch_epoch(rows) for rows in runs.values()} - {None}
     if len(switches) == 1:
         mark_switch(axis, next(rows for rows in runs.values() if switch_epoch(rows) is not None))
-    axis.set_ylabel("L_λ (log scale)")
+    axis.set_ylabel("L_λ, nats / input unit (log scale)")
     epoch_axis(axis)
     legend_above(figure, (axis,))
     return figure
 
 
-def comparison_curves(runs: Mapping[str, Rows]) -> Figure:
-    """Draw L_val (left, linear) and L_lambda (right, logarithmic) of several searches by epoch (Figures 2 and A1)."""
+def comparison_curves(runs: Mapping[str, Rows], drawn: Mapping[str, Look] | None = None) -> Figure:
+    """Draw L_val (left, linear) and L_lambda (right, logarithmic) of several searches by epoch (Figures 2 and A1).
+
+    `drawn`: how each is drawn, see `search_looks`; by the labels unless given.
+    """
     figure, (left, right) = new_figure(2)
-    for index, (label, rows) in enumerate(runs.items()):
-        left.plot(*xy(rows, "loss_val"), color=series_color(index), label=label, **dots(rows))
-        log_curve(right, rows, color=series_color(index), label=label)
+    drawn = drawn or looks_by_label(runs)
+    for label, rows in runs.items():
+        points = drawn[label].points(len(rows))
+        left.plot(*xy(rows, "loss_val"), color=drawn[label].color, label=label, **points)
+        log_curve(right, rows, look=drawn[label], label=label)
     switches = {switch_epoch(rows) for rows in runs.values()} - {None}
     for axis in (left, right):
         if len(switches) == 1:
             mark_switch(axis, next(rows for rows in runs.values() if switch_epoch(rows) is not None))
         epoch_axis(axis)
-    left.set_ylabel("L_val")
-    right.set_ylabel("L_λ (log scale)")
+    left.set_ylabel("L_val, nats")
+    right.set_ylabel("L_λ, nats / input unit (log scale)")
     legend_above(figure, (left, right))
     return figure
 
@@ -60,6 +67,18 @@ def told_apart(searches: Sequence[Record]) -> dict[Path, str]:
     if len(set(kinds.values())) < 2:
         return names
     return {path: name if kinds[path] in name else f"{name}: {kinds[path]}" for path, name in names.items()}
+
+
+def search_looks(searches: Sequence[Record], names: Mapping[Path, str], records: Sequence[Record]) -> dict[str, Look]:
+    """Return how searches are drawn: one color an objective and gamma where these differ, else that of what each found.
+
+    DARTS has the color of its architecture, and so has AdvRush with the paper's gamma 0.01.
+    """
+    kinds = {record.path: _objective(record) for record in searches}
+    if len(set(kinds.values())) < 2:
+        return network_looks(searches, names, records)
+    own = {"darts": "DARTS (V2)", "advrush, γ = 0.01": "AdvRush"}
+    return looks({names[path]: own.get(kind, kind) for path, kind in kinds.items()})
 
 
 def _objective(record: Record) -> str:
@@ -83,11 +102,13 @@ def _entries(row: Mapping[str, Agreement]) -> list[Entry]:
     return [Entry(percent(value, 0)) for a in row.values() for value in (a.wiring, a.edges, a.primitives)]
 
 
-def comparison_body(searches: Sequence[Record], render: Render) -> Markup:
+def comparison_body(searches: Sequence[Record], records: Sequence[Record], render: Render) -> Markup:
     """Return L_val and L_lambda of several searches in one figure, and how far their genotypes agree."""
     names = told_apart(searches)
     rows = {names[record.path]: record.rows for record in searches if record.rows}
-    curves = to_svg(comparison_curves(rows), title="L_val and L_λ of the searches by epoch") if rows else None
+    drawn = search_looks(searches, names, records)
+    title = "L_val and L_λ of the searches by epoch"
+    curves = to_svg(signed(comparison_curves(rows, drawn), *digests(searches)), title=title) if rows else None
     found = {names[record.path]: genotype for record in searches if (genotype := record.genotype())}
     cells = drawn_cells(found) if len(found) == 2 else []
     return render("comparison.html.j2", curves=curves, agreement=agreement_table(found), cells=cells)
@@ -97,7 +118,7 @@ def sections(records: Sequence[Record], render: Render) -> Iterator[Section]:
     """Yield the section where two or more searches have a genotype."""
     found = [record for record in begun(records) if record.genotype()]
     if len(found) > 1:
-        yield Section("seeds", "Searches compared", comparison_body(found, render))
+        yield Section("seeds", "Searches compared", comparison_body(found, records, render))
 
 
 COMPARISON = Chapter(sections)

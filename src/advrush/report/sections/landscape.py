@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from advrush.report.downloads import csv_file, svg_file
+from advrush.report.drawing.architectures import page_color
 from advrush.report.drawing.plot import INK, LINE, STYLE, signed, to_svg
+from advrush.report.identity import network_looks
 from advrush.report.names import analyzed_names
 from advrush.report.records import Array, Record
 from advrush.report.section import Chapter, Render, Section
@@ -33,14 +35,19 @@ class Range(NamedTuple):
     high: float
 
 
-def surface_figure(mean: Array, coordinates: Array, shared: Range, *, around: str, direction: str) -> Figure:
-    """Draw a loss surface in space and as contours; ranges, levels and colors are those of all networks of a page."""
+def surface_figure(
+    mean: Array, coordinates: Array, shared: Range, *, around: str, direction: str, name: str = "", color: str = INK
+) -> Figure:
+    """Draw a loss surface in space and as contours; ranges, levels and colors are those of all networks of a page.
+
+    `name` stands above in `color`, the architecture's (see `drawing.architectures`)."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.4, 3.9), dpi=130)
         FigureCanvasSVG(figure)
         space = figure.add_axes((0.0, 0.02, 0.5, 1.0), projection="3d")
         plane = figure.add_axes((0.6, 0.15, 0.3, 0.77))
         bar = figure.add_axes((0.915, 0.15, 0.016, 0.77))
+    figure.text(0.012, 0.985, name, color=color, fontsize=10, fontweight="bold", va="top")
     levels = np.linspace(shared.low, shared.high, 17)
     first, second = axis_names(around, direction)
     i, j = np.meshgrid(coordinates, coordinates, indexing="ij")
@@ -61,7 +68,7 @@ def surface_figure(mean: Array, coordinates: Array, shared: Range, *, around: st
     plane.set_ylabel(second)
     for axis in (plane.xaxis, plane.yaxis):
         axis.set_major_locator(MaxNLocator(5))
-    figure.colorbar(filled, cax=bar, label="mean loss", ticks=MaxNLocator(6))
+    figure.colorbar(filled, cax=bar, label="mean loss, nats", ticks=MaxNLocator(6))
     bar.grid(visible=False)
     return figure
 
@@ -80,7 +87,7 @@ def _dress(space: Any, shared: Range, first: str, second: str) -> None:
     space.set_zlim(shared.low, shared.high)
     space.set_xlabel(first.split(",")[0], fontsize=8)
     space.set_ylabel(second.split(",")[0], fontsize=8)
-    space.set_zlabel("mean loss", fontsize=8)
+    space.set_zlabel("mean loss, nats", fontsize=8)
     space.view_init(elev=28, azim=-58)
     for axis in (space.xaxis, space.yaxis, space.zaxis):
         axis.set_major_locator(MaxNLocator(5))
@@ -122,24 +129,32 @@ def landscape_body(analyses: Sequence[Record], records: Sequence[Record], render
             direction = str(result["direction"]) if result["around"] == "input" else ""
             groups.setdefault((str(result["around"]), direction), []).append((record, arrays))
     shown = [
-        _group(around, direction, members, analyzed_names([r for r, _ in members], records))
+        _group(around, direction, members, analyzed_names([r for r, _ in members], records), records)
         for (around, direction), members in groups.items()
     ]
     return render("landscape.html.j2", groups=shown)
 
 
 def _group(
-    around: str, direction: str, members: Sequence[tuple[Record, dict[str, Array]]], names: Mapping[str, str]
+    around: str,
+    direction: str,
+    members: Sequence[tuple[Record, dict[str, Array]]],
+    names: Mapping[str, str],
+    records: Sequence[Record],
 ) -> dict[str, Any]:
     shared = Range(
         max(float(arrays["coordinates"].max()) for _, arrays in members),
         min(float(arrays["mean"].min()) for _, arrays in members),
         max(float(arrays["mean"].max()) for _, arrays in members),
     )
+    looks = network_looks([r for r, _ in members], {r.path: names[r.label] for r, _ in members}, records)
     surfaces = []
     for record, arrays in members:
         name, result = names[record.label], record.result or {}
-        figure = surface_figure(arrays["mean"], arrays["coordinates"], shared, around=around, direction=direction)
+        figure = surface_figure(
+            arrays["mean"], arrays["coordinates"], shared, around=around, direction=direction, name=name,
+            color=looks[name].color,
+        )  # fmt: skip
         svg = to_svg(
             signed(figure, record.digest), title=f"{name}: loss around the {around} {direction} {record.digest}"
         )
@@ -148,7 +163,8 @@ def _group(
         columns = (*(each.replace(",", "") for each in axis_names(around, direction)), "mean loss")
         title = f"landscape {around} {name}"
         surfaces.append({
-            "name": name, "svg": svg, "files": [svg_file(title, svg), csv_file(title, columns, rows)],
+            "name": name, "color": page_color(looks[name].color), "svg": svg,
+            "files": [svg_file(title, svg), csv_file(title, columns, rows)],
             "sentence": surface_sentence(result), "digest": record.digest, "reach": axis[-1],
             "numbers": " ".join(f"{value:.4g}" for value in arrays["mean"].ravel()),
         })  # fmt: skip

@@ -12,18 +12,19 @@ from matplotlib.figure import Figure
 from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.palette import series_color
 from advrush.report.drawing.plot import INK, LINE, new_figure, signed, to_svg
+from advrush.report.identity import network_looks
 from advrush.report.names import network_name
 from advrush.report.records import Record
 from advrush.report.section import Chapter, Render, Section
 
 
-def path_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw losses (left) and lambda_max (middle) along the path, and one against the other (right)."""
+def path_figure(points: Sequence[Mapping[str, Any]], *, color: str = INK) -> Figure:
+    """Draw losses (left) and lambda_max (middle) along the path, and one against the other (right), in `color`."""
     figure, (losses, curvature, both) = new_figure(3, height=3.2)
     t = [point["t"] for point in points]
     _band(losses, t, points, "adversarial_loss", color=series_color(1), label="largest under PGD")
     _band(losses, t, points, "loss", color=series_color(0), label="without attack")
-    losses.set_ylabel("mean loss")
+    losses.set_ylabel("mean loss, nats")
     losses.set_ylim(bottom=0)
     losses.legend(frameon=False, fontsize=8, labelcolor=INK)
     _band(curvature, t, points, "lambda_max", color=series_color(3), label="λ_max")
@@ -33,14 +34,14 @@ def path_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
         axis.set_xlabel("t: 0 standard, 1 adversarial training")
     x, y = ([point[key]["mean"] for point in points] for key in ("lambda_max", "adversarial_loss"))
     both.plot(x, y, color=LINE, linewidth=1)
-    both.plot(x, y, "o", color=series_color(2), markersize=5)
+    both.plot(x, y, "o", color=color, markersize=5)
     for place in (0, len(points) - 1):
         both.annotate(
             f"t = {t[place]:g}", (x[place], y[place]), (6, -3), textcoords="offset points", fontsize=8, color=INK
         )
     both.margins(x=0.18)
     both.set_xlabel("mean λ_max, loss / pixel²")
-    both.set_ylabel("largest loss under PGD")
+    both.set_ylabel("largest loss under PGD, nats")
     return figure
 
 
@@ -78,8 +79,9 @@ def path_body(analyses: Sequence[Record], records: Sequence[Record], render: Ren
     for record in analyses:
         result = record.result or {}
         ends = [network_name(label, record, records) for label in result["models"]]
+        look = network_looks([record], {record.path: record.label}, records)[record.label]
         svg = to_svg(
-            signed(path_figure(result["points"]), record.digest),
+            signed(path_figure(result["points"], color=look.color), record.digest),
             title=f"Path from {ends[0]} to {ends[1]} {record.digest}",
         )
         keys = ("loss", "adversarial_loss", "lambda_max", "cosine")

@@ -11,9 +11,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from advrush.report.accuracies import accuracies, by_threat, parameters_of
 from advrush.report.downloads import csv_file, svg_file
-from advrush.report.drawing.axes import dots
-from advrush.report.drawing.palette import series_color
-from advrush.report.drawing.plot import INK, legend_above, new_figure, to_svg
+from advrush.report.drawing.architectures import Look, looks_by_label
+from advrush.report.drawing.plot import INK, PAPER, legend_above, new_figure, signed, to_svg
+from advrush.report.identity import architecture_key, digests, network_looks, page_looks
 from advrush.report.labels import WORST, attack_label, format_count, format_whole, percent
 from advrush.report.names import model_names, trained_by
 from advrush.report.records import Record
@@ -22,21 +22,27 @@ from advrush.report.table import Entry, Table
 from advrush.report.tradeoff import tradeoff
 
 
-def accuracy_bars(models: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> Figure:
-    """Draw accuracies as bars, one group an attack, one color a model.
+def accuracy_bars(
+    models: Mapping[str, Mapping[str, tuple[float, float, float]]], looks: Mapping[str, Look] | None = None
+) -> Figure:
+    """Draw accuracies as bars, one group an attack, one color an architecture.
 
-    `models` gives, by model and by attack ("clean" too), the accuracy and its interval, all fractions.
+    `models` gives, by model and by attack ("clean" too), the accuracy and its interval, all fractions. `looks`: see
+    `drawing.architectures`; by the models' names unless given.
     """
     attacks = list(dict.fromkeys(attack for row in models.values() for attack in row))
     attacks.sort(key=lambda attack: attack == WORST)
     figure, (axis,) = new_figure(height=3.1)
     width = 0.8 / len(models)
+    looks = looks or looks_by_label(models)
     for index, (model, row) in enumerate(models.items()):
         places = [attacks.index(attack) - 0.4 + (index + 0.5) * width for attack in row]
         values = [100 * value for value, _, _ in row.values()]
         whiskers = [[max(0.0, 100 * (v - low)) for v, low, _ in row.values()],
                     [max(0.0, 100 * (high - v)) for v, _, high in row.values()]]  # fmt: skip
-        axis.bar(places, values, width * 0.9, color=series_color(index), label=model)
+        look = looks[model]
+        style: dict[str, Any] = {"color": look.color, "hatch": look.hatch, "edgecolor": PAPER, "linewidth": 0}
+        axis.bar(places, values, width * 0.9, label=model, **style)
         axis.errorbar(places, values, whiskers, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2)
     axis.set_xticks(range(len(attacks)), [attack_label(attack) for attack in attacks])
     axis.set_xlim(-0.5, len(attacks) - 0.5)
@@ -47,19 +53,23 @@ def accuracy_bars(models: Mapping[str, Mapping[str, tuple[float, float, float]]]
     return figure
 
 
-def sweep_curves(models: Mapping[str, Sequence[Mapping[str, Any]]], kind: str) -> Figure:
+def sweep_curves(
+    models: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, looks: Mapping[str, Look] | None = None
+) -> Figure:
     """Draw robust accuracy in percent, with its interval, against PGD's steps (log scale, Figure A6) or the radius.
 
     `models` gives each model's rows with `kind` ("steps" or "eps"), robust_acc and interval, fractions.
+    `looks` as for `accuracy_bars`.
     """
     figure, (axis,) = new_figure(height=3.1)
-    for index, (model, rows) in enumerate(models.items()):
+    looks = looks or looks_by_label(models)
+    for model, rows in models.items():
+        look = looks[model]
         places = [row[kind] for row in rows]
         low, high = ([100 * row["interval"][side] for row in rows] for side in (0, 1))
-        axis.fill_between(places, low, high, color=series_color(index), alpha=0.15, linewidth=0)
-        axis.plot(
-            places, [100 * row["robust_acc"] for row in rows], color=series_color(index), label=model, **dots(rows)
-        )
+        axis.fill_between(places, low, high, color=look.color, alpha=0.15, linewidth=0)
+        robust = [100 * row["robust_acc"] for row in rows]
+        axis.plot(places, robust, color=look.color, label=model, **look.points(len(rows)))
     if kind == "steps":
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(FixedLocator(sorted({row[kind] for rows in models.values() for row in rows})))
@@ -67,7 +77,7 @@ def sweep_curves(models: Mapping[str, Sequence[Mapping[str, Any]]], kind: str) -
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set_xlabel("steps of PGD")
     else:
-        axis.set_xlabel("radius eps of the ball, [0, 1] pixels")
+        axis.set_xlabel("radius eps of the ball, pixels of [0, 1]")
     axis.set_ylabel("robust accuracy, %")
     axis.set_ylim(bottom=0)
     legend_above(figure, (axis,))
@@ -153,7 +163,8 @@ def robustness_body(evaluations: Sequence[Record], records: Sequence[Record], re
     groups = []
     for caption, members in by_threat(evaluations).items():
         names = model_names(members, records)
-        bars = accuracy_bars({names[record.path]: accuracies(record.result) for record in members})
+        found = {names[record.path]: accuracies(record.result) for record in members}
+        bars = signed(accuracy_bars(found, network_looks(members, names, records)), *digests(members))
         groups.append({"caption": caption, "bars": to_svg(bars, title=f"Accuracies: {caption}")})
     return render(
         "robustness.html.j2", groups=groups, costs=cost_table(evaluations, records),
@@ -172,7 +183,9 @@ def _scatters(evaluations: Sequence[Record], records: Sequence[Record]) -> list[
         if attack and len(rows) > 1:
             points = {name: (row["clean"], row[attack]) for name, row in rows.items()}
             title = f"Robust against clean accuracy: {caption}"
-            svg = to_svg(tradeoff(points, attack=attack_label(attack)), title=title)
+            looks = network_looks(members, names, records)
+            figure = tradeoff(points, attack=attack_label(attack), looks=looks)
+            svg = to_svg(signed(figure, *digests(members)), title=title)
             columns = ("network", *(f"{what} {side}" for what in ("clean", attack) for side in ("acc", "low", "high")))
             points_of = [(name, *(float(v) for triple in pair for v in triple)) for name, pair in points.items()]
             text = f"{title}. Dashed: equal harmonic robustness score; bars are 95% Wilson intervals."
@@ -184,6 +197,7 @@ def _scatters(evaluations: Sequence[Record], records: Sequence[Record]) -> list[
 def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[dict[str, Any]]:
     """Return a figure for each kind of curve that the evaluations measured, all models in one."""
     names, found = model_names(evaluations, records), []
+    looks = network_looks(evaluations, names, records)
     for kind, title in (("steps", "Accuracy against PGD's steps"), ("eps", "Accuracy against the radius, PGD-20")):
         curves = {
             names[record.path]: rows
@@ -191,16 +205,21 @@ def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[di
             if (rows := (record.result or {}).get("sweeps", {}).get(kind))
         }
         if curves:
-            found.append({"title": title, "figure": to_svg(sweep_curves(curves, kind), title=title)})
-    smallest = {
-        f"{names[record.path]}, {attack_label(attack['name'])}": attack["smallest"]["curve"]
+            shown = [record for record in evaluations if names[record.path] in curves]
+            figure = signed(sweep_curves(curves, kind, looks), *digests(shown))
+            found.append({"title": title, "figure": to_svg(figure, title=title)})
+    measured = [
+        (f"{names[record.path]}, {attack_label(attack['name'])}", record, attack["smallest"]["curve"])
         for record in evaluations
         for attack in (record.result or {}).get("attacks", ())
         if "smallest" in attack
-    }
-    if smallest:
+    ]
+    if measured:
         title = "Accuracy against the radius, from the smallest perturbations (L2)"
-        found.append({"title": title, "figure": to_svg(sweep_curves(smallest, "eps"), title=title)})
+        drawn = page_looks({label: architecture_key(record, records) for label, record, _ in measured}, records)
+        figure = sweep_curves({label: curve for label, _, curve in measured}, "eps", drawn)
+        svg = to_svg(signed(figure, *digests([record for _, record, _ in measured])), title=title)
+        found.append({"title": title, "figure": svg})
     return found
 
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from advrush.report.drawing.architectures import Look
 from advrush.report.drawing.axes import Rows, dots, epoch_axis, log_curve, mark_switch
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.heatmap import alpha_heatmap
@@ -26,9 +27,9 @@ def search_curves(rows: Rows) -> Figure:
     figure, (left, right) = new_figure(2)
     left.plot(*xy(rows, "loss_train"), color=series_color(1), label="training half (weights)")
     left.plot(*xy(rows, "loss_val"), color=series_color(0), label="validation half (architecture)")
-    left.set_ylabel("loss")
-    log_curve(right, rows, color=series_color(3), label="curvature L_λ")
-    right.set_ylabel("L_λ (log scale)")
+    left.set_ylabel("loss, nats")
+    log_curve(right, rows, look=Look(series_color(3)), label="curvature L_λ")
+    right.set_ylabel("L_λ, nats / input unit (log scale)")
     for axis in (left, right):
         epoch_axis(axis)
         mark_switch(axis, rows)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from advrush.report.drawing.axes import Rows, dots, epoch_axis, mark_drops, rate_drops
-from advrush.report.drawing.palette import series_color
-from advrush.report.drawing.plot import INK, legend_above, new_figure, to_svg, xy
+from advrush.report.drawing.architectures import Look, looks_by_label
+from advrush.report.drawing.axes import Rows, epoch_axis, mark_drops, rate_drops
+from advrush.report.drawing.plot import INK, legend_above, new_figure, signed, to_svg, xy
+from advrush.report.identity import digests, network_looks
 from advrush.report.labels import data_set, duration, format_count, format_epoch, percent, progress
 from advrush.report.names import model_names
 from advrush.report.records import Record
@@ -18,35 +20,55 @@ from advrush.report.sections import robustness
 from advrush.report.table import Entry, Table
 
 
-def training_curves(runs: Mapping[str, Rows]) -> Figure:
+def training_curves(runs: Mapping[str, Rows], looks: Mapping[str, Look] | None = None) -> Figure:
     """Draw the training loss (left) and held-out accuracies in percent (right): robust solid, clean dashed.
 
     Dotted lines mark where the learning rate drops to half or less from one epoch to the next, in the run's color.
 
-    A ring marks the epoch of the highest robust accuracy, whose weights are kept; what falls after it is overfitting.
+    A ring marks the epoch of the highest robust accuracy, whose weights are kept; a diamond the first measured one from
+    the first rate drop on; a square the last: what falls after the ring is robust overfitting. The same marks stand on
+    the clean curve. `looks`: see `drawing.architectures`; by the labels unless given.
     """
     figure, (left, right) = new_figure(2)
-    for index, (label, rows) in enumerate(runs.items()):
-        color = series_color(index)
-        left.plot(*xy(rows, "loss_train"), color=color, label=label, **dots(rows))
-        right.plot(*xy(rows, "clean_acc_val", scale=100), color=color, linestyle=(0, (3, 2)), **dots(rows))
-        epochs, robust = xy(rows, "robust_acc_val", scale=100)
-        right.plot(epochs, robust, color=color, **dots(rows))
-        if robust:
-            best = max(range(len(robust)), key=robust.__getitem__)
-            right.plot(epochs[best], robust[best], "o", markersize=8, markerfacecolor="none", markeredgecolor=color)
-    drops = [mark_drops((left, right), rows, series_color(index)) for index, rows in enumerate(runs.values())]
+    looks = looks or looks_by_label(runs)
+    for label, rows in runs.items():
+        color, points = looks[label].color, looks[label].points(len(rows))
+        left.plot(*xy(rows, "loss_train"), color=color, label=label, **points)
+        right.plot(*xy(rows, "clean_acc_val", scale=100), color=color, linestyle=(0, (3, 2)), **points)
+        right.plot(*xy(rows, "robust_acc_val", scale=100), color=color, **points)
+        for marker, row in marked_epochs(rows).items():
+            for key in ("robust_acc_val", "clean_acc_val"):
+                right.plot(*xy([row], key, scale=100), marker, **RING, markeredgecolor=color)
+    drops = [mark_drops((left, right), rows, looks[label].color) for label, rows in runs.items()]
     if any(drops):
         right.plot([], [], color=INK, linewidth=1, linestyle=(0, (1, 2)), label="rate drops")
     right.plot([], [], color=INK, linestyle=(0, (3, 2)), label="clean")
     right.plot([], [], color=INK, label="robust")
-    right.plot([], [], "o", markersize=8, markerfacecolor="none", markeredgecolor=INK, label="best, kept")
-    left.set_ylabel("training loss")
+    shown = {marker for rows in runs.values() for marker in marked_epochs(rows)}
+    for marker, name in MARKS.items():
+        if marker in shown:
+            right.plot([], [], marker, **RING, markeredgecolor=INK, label=name)
+    left.set_ylabel("training loss, nats")
     right.set_ylabel("held-out accuracy, %")
     for axis in (left, right):
         epoch_axis(axis)
     legend_above(figure, (left, right))
     return figure
+
+
+MARKS = {"o": "best, kept", "D": "after first drop", "s": "last"}
+RING: Mapping[str, Any] = {"linestyle": "None", "markersize": 8, "markerfacecolor": "none"}
+
+
+def marked_epochs(rows: Rows) -> dict[str, Mapping[str, Any]]:
+    """Return the epochs that a reader of robust overfitting compares, by their mark: see MARKS."""
+    measured = [row for row in rows if isinstance(row.get("robust_acc_val"), int | float)]
+    if not measured:
+        return {}
+    found = {"o": max(measured, key=lambda row: float(row["robust_acc_val"]))}
+    drops = rate_drops(rows)
+    after = [row for row in measured if drops and row["epoch"] >= rows[drops[0]]["epoch"]]
+    return {**found, **({"D": after[0]} if after else {}), "s": measured[-1]}
 
 
 def training_table(trainings: Sequence[Record], records: Sequence[Record]) -> Table:
@@ -91,12 +113,13 @@ def _after_drop(record: Record) -> float | None:
 def training_body(trainings: Sequence[Record], records: Sequence[Record], render: Render) -> Markup:
     """Return the trainings' curves in one figure and their table."""
     names = model_names(trainings, records)
-    figure = training_curves({names[record.path]: record.rows for record in trainings})
+    looks = network_looks(trainings, names, records)
+    figure = training_curves({names[record.path]: record.rows for record in trainings}, looks)
     caption = (
         "Left: the loss on the training inputs. Right: accuracy on images held out of the training set, clean and "
-        "under attack."
+        "under attack; marked are the best epoch, the first after the first drop of the learning rate, and the last."
     )
-    svg = to_svg(figure, title="Training loss and held-out accuracies by epoch")
+    svg = to_svg(signed(figure, *digests(trainings)), title="Training loss and held-out accuracies by epoch")
     return body(render, Picture(svg, caption), training_table(trainings, records))
 
 
