@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from advrush.kernels import native
+
 
 def hardware(device: str = "cpu") -> dict[str, object]:
     """Return the processor, its cores and the threads in use, the GPU if it is the device, versions, and the load."""
@@ -18,6 +20,7 @@ def hardware(device: str = "cpu") -> dict[str, object]:
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "compiled_kernels": native.library() is not None,
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -13,6 +13,7 @@ from advrush import parallel
 from advrush.commands.options import Launch, recipes
 from advrush.data import Dataset
 from advrush.errors import AdvrushError
+from advrush.kernels import native
 from advrush.progress import plain_console
 from advrush.run import Run
 
@@ -39,12 +40,13 @@ def data_line(dataset: Dataset, *, training: bool) -> str:
 
 
 def device_line(device: str) -> str:
-    """Return the device that will be used, and how many threads or processes. Raises ConfigError if it is absent."""
+    """Return the device that will be used, how many threads or processes, which kernels. Raises ConfigError if it is absent."""
     team = parallel.setup(device)
     name = torch.cuda.get_device_name(team.device) if team.device.type == "cuda" else "cpu"
     threads = torch.get_num_threads()
     processes = f", {team.world} processes" if team.world > 1 else ""
-    return f"{name}, {threads} thread{'' if threads == 1 else 's'}{processes}"
+    kernels = ", compiled kernels" if team.device.type == "cpu" and native.library() is not None else ""
+    return f"{name}, {threads} thread{'' if threads == 1 else 's'}{processes}{kernels}"
 
 
 def run_line(launch: Launch, stage: str, config: Any) -> str:
