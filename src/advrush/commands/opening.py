@@ -40,7 +40,7 @@ def data_line(dataset: Dataset, *, training: bool) -> str:
 
 
 def device_line(device: str) -> str:
-    """Return the device, how many threads or processes, which kernels. Raises ConfigError for a device that is absent."""
+    """Return the device, how many threads or processes, which kernels. Raises ConfigError where it is absent."""
     team = parallel.setup(device)
     name = torch.cuda.get_device_name(team.device) if team.device.type == "cuda" else "cpu"
     threads = torch.get_num_threads()
