@@ -127,7 +127,7 @@ def test_names_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["search", "sm"], ["small", "smoke"]),
         (["analyze", "c"], ["curvature"]),
         (["evaluate", "RUN", "--attacks", "pgd"], ["pgd", "pgd_dlr", "pgd_pma"]),
-        (["evaluate", "RUN", "--norm", ""], ["L2", "Linf"]),
+        (["evaluate", "RUN", "--norm", ""], ["L1", "L2", "Linf"]),
         (["train", "small", "--data.da"], ["--data.dataset"]),
         (["train", "small", "--data.dataset", "cifar"], ["cifar10", "cifar100"]),
         (["completion", ""], sorted(SCRIPTS)),
@@ -151,12 +151,12 @@ def test_bash_completes_with_its_script(tmp_path: Path) -> None:
     script = f"""PATH={tmp_path}:$PATH; eval "$(advrush completion bash)"
     COMP_WORDS=(advrush evaluate RUN --norm L); COMP_CWORD=4; _advrush; printf '%s\\n' "${{COMPREPLY[@]}}" """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert done.stdout.split() == ["L2", "Linf"], done.stderr
+    assert done.stdout.split() == ["L1", "L2", "Linf"], done.stderr
 
 
 def test_types_of_options_are_shown() -> None:
     text = help_text("evaluate", width=100)
     assert "--attacks WORD ..." in text
-    assert "--norm {Linf,L2}" in text
+    assert "--norm {Linf,L2,L1}" in text
     assert "--compile, --no-compile" in text
     assert typing.cast(str, text).count("--data.dataset") == 1
