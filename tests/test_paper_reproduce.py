@@ -11,7 +11,7 @@ import pytest
 
 from advrush.errors import ConfigError, RunError
 from advrush.models.build import build
-from advrush.paper import Plan, Store, paper, read_scale
+from advrush.paper import Plan, Store, paper, plan_of, read_scale
 from advrush.paper.execute import run_all
 from advrush.paper.fit import fitted_channels
 from advrush.paper.jobs import EvaluateJob, Job, TrainJob
@@ -157,6 +157,7 @@ def test_channels_bring_a_network_to_the_wanted_size() -> None:
         ("name = 'x'\n", "seeds"),
         ("name = 'x'\nseeds = [0]\ncheckpoints = ['middle']\nimages = {cifar10 = {}}\n", "middle"),
         ("name = 'x'\nseeds = [0]\ncheckpoints = ['last']\nimages = {cifar10 = {epps = 1}}\n", "epps"),
+        ("base = 'smoke'\nexamples = {autoattack = -1}\n", "examples.autoattack"),
         ("nmae = 'x'\n", "nmae"),
         ("name = \n", "not a readable scale"),
     ],
@@ -166,6 +167,14 @@ def test_a_wrong_scale_is_refused_by_its_field(text: str, said: str, tmp_path: P
     path.write_text(text)
     with pytest.raises(ConfigError, match=said):
         read_scale(str(path))
+
+
+def test_a_scale_leaves_out_a_group_of_attacks(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('base = "smoke"\nname = "mine"\nexamples = {autoattack = 0}\n')
+    jobs = [job for job in plan_of(["table1"], read_scale(str(path))).jobs() if isinstance(job, EvaluateJob)]
+    attacks = {attack for job in jobs for attack in job.config.attacks}
+    assert attacks == {"fgsm", "pgd20", "pgd100"}
 
 
 def test_a_scale_of_ones_own(tmp_path: Path) -> None:

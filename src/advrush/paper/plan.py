@@ -100,7 +100,7 @@ class Plan:
         return TrainJob(config, row.dataset, found, self.scale.parameters)
 
     def evaluation(self, row: Row, column: Column, seed: int, checkpoint: str) -> EvaluateJob | None:
-        """Return the evaluation that gives a column's measure."""
+        """Return the evaluation that gives a column's measure, None where the scale leaves its attacks out."""
         assert column.recipe is not None
         training = self.training(row, column.recipe, seed)
         attack = column.measure.removeprefix("hrs:")
@@ -111,7 +111,9 @@ class Plan:
             group, attacks = "pgd100", ("pgd100",)
         else:
             group, attacks = "basic", BASIC
-        return None if training is None else self._evaluate(training, checkpoint, group, attacks)
+        if training is None or self.scale.examples.get(group) == 0:
+            return None
+        return self._evaluate(training, checkpoint, group, attacks)
 
     def steps(self, row: Row, seed: int) -> EvaluateJob | None:
         """Return the evaluation under PGD of several lengths (Figure A6)."""

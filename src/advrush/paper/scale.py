@@ -54,7 +54,7 @@ class Scale:
     adversarial: Mapping[str, Any]
     evaluate: Mapping[str, Any]
     examples: Mapping[str, int]
-    """Test images by group of attacks; all unless given."""
+    """Test images by group of attacks; all unless given, 0 leaves the group out: its cells stay empty."""
     landscape: Mapping[str, Any]
     steps: tuple[int, ...]
     parameters: int | None
@@ -135,6 +135,9 @@ def _scale(raw: Mapping[str, Any], where: str) -> Scale:
         check(checkpoint in ("last", "best", "drop"), f"{where}: checkpoints", checkpoint, "last, best or drop")
     for group in raw.get("examples", {}):
         check(group in GROUPS, f"{where}: examples", group, f"one of {', '.join(GROUPS)}")
+        wanted = raw["examples"][group]
+        whole = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
+        check(whole, f"{where}: examples.{group}", wanted, "a whole number of test images, 0 to leave it out")
     return Scale(
         name=raw["name"],
         about=raw.get("about", ""),
