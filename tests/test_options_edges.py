@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,14 @@ def test_a_closed_pipe_ends_quietly() -> None:
     assert found.stdout.count("\n") == 1
     assert "Traceback" not in found.stderr
     assert "BrokenPipe" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["--recompute"], True), (["--no-recompute"], False), (["--recompute", "False"], False), ([], None)],
+)
+def test_a_switch_that_may_be_unset_takes_no_value(
+    words: list[str], expected: bool | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["train", "smoke", *words, "--epochs", "1", "--print-config"])
+    assert tomllib.loads(capsys.readouterr().out).get("recompute") is expected

@@ -83,7 +83,10 @@ def take_positionals(arguments: list[str], command: str) -> tuple[list[str], lis
             continue
         options.append(word)
         field = fields.get(_normal(word))
-        if "=" in word or word in ("-h", "--help") or _is_flag(word, fields):
+        if "=" in word or word in ("-h", "--help"):
+            continue
+        if _is_flag(word, fields):
+            options += [words.pop(0)] if words and words[0] in ("True", "False", "None") else []
             continue
         options += words[:1] if field or (words and not words[0].startswith("-")) else []
         words = words[1:] if field or (words and not words[0].startswith("-")) else words
@@ -132,31 +135,51 @@ def parse(usage: str, default: T, launch: L, arguments: list[str], description: 
         options,
         prog=usage,
         description=description,
-        args=_normalized(arguments, {f"--{name}" for cls in (type(default), type(launch)) for name in _texts(cls)}),
+        args=_normalized(arguments, _options(default, launch, str), _options(default, launch, bool | None)),
         config=(tyro.conf.AvoidSubcommands,),
     )
     return cast(T, parsed.config), cast(L, parsed.launch)
 
 
-def _texts(cls: type[Any], prefix: str = "") -> Iterator[str]:
-    """Yield the names of the fields that hold text, with dashes."""
+def _options(default: Any, launch: Any, kind: Any) -> set[str]:
+    """Return the options of the fields of a type: `str`, text or none included, or `bool | None` alone."""
+    return {f"--{name}" for cls in (type(default), type(launch)) for name in _named(cls, kind)}
+
+
+def _named(cls: type[Any], kind: Any, prefix: str = "") -> Iterator[str]:
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         hint, name = hints[field.name], f"{prefix}{field.name.replace('_', '-')}"
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            yield from _texts(hint, f"{name}.")
-        elif hint is str or str in typing.get_args(hint):
+            yield from _named(hint, kind, f"{name}.")
+        elif hint == kind or kind in typing.get_args(hint):
             yield name
 
 
-def _normalized(words: Sequence[str], texts: Collection[str]) -> list[str]:
-    """Return the words as tyro takes them; the value of an option that holds text is left as it is."""
+def _normalized(words: Sequence[str], texts: Collection[str], switches: Collection[str]) -> list[str]:
+    """Return the words as tyro takes them; the value of an option that holds text is left as it is.
+
+    `switches` may also be unset, so that tyro wants a value behind them: `--recompute` and `--no-recompute` get theirs.
+    """
     found: list[str] = []
     before = ""
-    for word in words:
-        found.append(word if before in texts else _normal(word))
-        before = found[-1] if word.startswith("--") else ""
+    negated = {_negated(switch): switch for switch in switches}
+    for i, word in enumerate(words):
+        text = word if before in texts else _normal(word)
+        before = text if word.startswith("--") else ""
+        if text in negated:
+            found += [negated[text], "False"]
+        elif text in switches and words[i + 1 : i + 2] not in (["True"], ["False"], ["None"]):
+            found += [text, "True"]
+        else:
+            found.append(text)
     return found
+
+
+def _negated(option: str) -> str:
+    """Return `--a.no-b` for `--a.b`."""
+    head, dot, tail = option.removeprefix("--").rpartition(".")
+    return f"--{head}{dot}no-{tail}"
 
 
 def _normal(word: str) -> str:
