@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from advrush.evaluation.intervals import wilson
 from advrush.report.records import softmax
-from advrush.space import DARTS, Architecture
+from advrush.space import DARTS, PUBLISHED, Architecture
 
 ENVIRONMENT = {
     "advrush": "0.1.0", "python": "3.11", "torch": "2.13", "platform": "Linux", "cpus": 2, "gpu": None,
@@ -47,6 +47,16 @@ def make_search(
         _json(path / "genotype.json", found)
         last = {key: rows[-1][key] for key in ("loss_val", "acc_val", "curvature")}
         _json(path / "result.json", {"genotype": found, **last, "seconds": sum(row["seconds"] for row in rows)})
+    return path
+
+
+def make_changing_search(runs: Path) -> Path:
+    """Make a search of ten epochs whose first four have the published cells of DARTS."""
+    path = make_search(runs, name="changing")
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["genotype"] = PUBLISHED["DARTS_V2"].to_dict() if row["epoch"] < 4 else rows[-1]["genotype"]
+    _metrics(path, rows)
     return path
 
 

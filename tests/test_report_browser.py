@@ -14,7 +14,7 @@ from advrush import analyze_landscape, write_report
 from advrush.analysis import LandscapeConfig
 from advrush.data import DataConfig
 from advrush.report.records import Record
-from report_runs import make_evaluation, make_search
+from report_runs import make_changing_search, make_evaluation, make_search
 
 NAMES = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((found for name in NAMES if name and (found := shutil.which(name))), None)
@@ -80,7 +80,7 @@ def test_the_slider_shows_the_weights_of_an_epoch(tmp_path: Path) -> None:
     shown = r'<rect[^>]*class="weight"[^>]*></rect><text[^>]*>([^<]*)<'
     last = re.findall(shown, opened(page))
     move = """
-        const slider = document.querySelector(".epochs input");
+        const slider = document.querySelector("[data-frames] input");
         slider.value = "1";
         slider.dispatchEvent(new Event("input"));
     """
@@ -91,3 +91,15 @@ def test_the_slider_shows_the_weights_of_an_epoch(tmp_path: Path) -> None:
     frames = Record.read(run).weights_by_epoch()
     wanted = [f".{round(1000 * w):03d}" for kind in ("normal", "reduce") for w in frames[kind][0].ravel()]
     assert first == wanted and len(last) == len(first) and first != last
+
+
+def test_the_film_shows_the_cells_of_an_epoch(tmp_path: Path) -> None:
+    page = write_report(tmp_path / "report.html", title="Search", runs=[make_changing_search(tmp_path)])
+    move = """
+        const slider = document.querySelector(".film input");
+        slider.value = "1";
+        slider.dispatchEvent(new Event("input"));
+        const seen = [...document.querySelectorAll(".scene")].filter((each) => !each.hidden);
+        document.body.dataset.seen = seen.map((each) => each.dataset.first).join();
+    """
+    assert 'data-seen="1"' in opened(page, move)

@@ -125,7 +125,8 @@ def test_its_table_holds_the_numbers_of_the_results(page: Page, runs: dict[str, 
 
 def test_its_drawings_match_the_genotype_and_its_pictures_have_words(page: Page, runs: dict[str, Path]) -> None:
     genotype = json.loads((runs["search"] / "genotype.json").read_text())
-    assert page.classes.count("edge") == len(genotype["normal"]) + len(genotype["reduce"])
+    cells = 1 + page.classes.count("scene")  # what was found, and each scene of the film
+    assert page.classes.count("edge") == cells * (len(genotype["normal"]) + len(genotype["reduce"]))
     assert page.classes.count("state") == 2 * (2 + 4 + 1)
     assert page.classes.count("weight") == 2 * 14 * 8
     assert len(page.images) == 2 * 6 * 3

@@ -65,7 +65,7 @@ def write_report(
 def needs_script(body: str) -> bool:
     """Tell whether something in a section's HTML turns, slides or sorts (tables of three rows or more)."""
     sortable = any(table.count("<tr>") > 3 for table in body.split("<table")[1:])
-    return sortable or "data-values=" in body or "data-frames=" in body
+    return sortable or "data-values=" in body or "data-frames=" in body or 'class="film"' in body
 
 
 def subscripts_in_text(line: str) -> Markup:

@@ -84,6 +84,14 @@ class Record:
     def genotype(self) -> Architecture | None:
         """Return the architecture that a search found, or its last epoch's; None if the run has none."""
         found = (self.result or {}).get("genotype") or (self.rows[-1].get("genotype") if self.rows else None)
+        return self._architecture(found)
+
+    def architectures_by_epoch(self) -> dict[int, Architecture]:
+        """Return the architecture that a search had after each epoch, by the number of the epoch from 0."""
+        found = {int(row["epoch"]): self._architecture(row.get("genotype")) for row in self.rows}
+        return {epoch: each for epoch, each in found.items() if each is not None}
+
+    def _architecture(self, found: Any) -> Architecture | None:
         if found is None or self.space is None:
             return None
         try:

@@ -133,6 +133,19 @@
     holder.hidden = false;
   };
 
+  const film = (holder) => {
+    const bar = holder.querySelector(".epochs"), slider = bar.querySelector("input"), shown = bar.querySelector("output");
+    const scenes = [...holder.querySelectorAll(".scene")];
+    const show = () => {
+      const epoch = Number(slider.value), current = scenes.filter((each) => Number(each.dataset.first) <= epoch).pop();
+      scenes.forEach((each) => { each.hidden = each !== current; });
+      shown.textContent = `epoch ${epoch} of ${slider.max}`;
+    };
+    slider.addEventListener("input", show);
+    show();
+    bar.hidden = false;
+  };
+
   const UNITS = { k: 1e3, M: 1e6, G: 1e9, s: 1, min: 60, h: 3600, d: 86400 };
   const amount = (text) => {
     const parts = [...text.replace(/,(?=\d{3})/g, "").matchAll(/(-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*(k|M|G|s|min|h|d)?(?![a-z])/g)];
@@ -173,6 +186,7 @@
   document.querySelectorAll("table").forEach(sortable);
   document.querySelectorAll("[data-values]").forEach(begin);
   document.querySelectorAll("[data-frames]").forEach(slide);
+  document.querySelectorAll(".film").forEach(film);
   redraw();
   if (surfaces.length) {
     window.addEventListener("resize", redraw);

@@ -1,0 +1,32 @@
+"""The cells of a search by epoch in the report: one scene for each change, the last one shown without script."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from advrush.report import write_report
+from report_runs import make_changing_search, make_search
+
+
+def scenes(page: Path) -> list[str]:
+    """Return the HTML of each scene."""
+    return page.read_text(encoding="utf-8").split('<div class="scene"')[1:]
+
+
+def test_a_scene_lasts_as_long_as_the_cells_stay_the_same(tmp_path: Path) -> None:
+    found = scenes(write_report(tmp_path / "report.html", title="Search", runs=[make_changing_search(tmp_path)]))
+    assert [re.search(r'data-first="(\d+)"( hidden)?', each).groups() for each in found] == [
+        ("1", " hidden"),
+        ("5", None),
+    ]  # type: ignore[union-attr]
+    assert "Epochs 1 to 4." in found[0]
+    assert "Epochs 5 to 10. Dashed" in found[1]
+    assert "stroke-dasharray" not in found[0].split("<p")[0]
+    assert "normal cell after epoch 5" in found[1]
+    assert found[0].count("<figure") == 2
+
+
+def test_a_search_without_a_change_has_no_film(tmp_path: Path) -> None:
+    run = make_search(tmp_path, epochs=1, warmup=0)
+    assert scenes(write_report(tmp_path / "report.html", title="Search", runs=[run])) == []
