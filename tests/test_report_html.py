@@ -127,7 +127,7 @@ def test_its_drawings_match_the_genotype_and_its_pictures_have_words(page: Page,
     genotype = json.loads((runs["search"] / "genotype.json").read_text())
     cells = 1 + page.classes.count("scene")  # what was found, and each scene of the film
     assert page.classes.count("edge") == cells * (len(genotype["normal"]) + len(genotype["reduce"]))
-    assert page.classes.count("state") == 2 * (2 + 4 + 1)
+    assert page.classes.count("state") == cells * 2 * (2 + 4 + 1)
     assert page.classes.count("weight") == 2 * 14 * 8
     assert len(page.images) == 2 * 6 * 3
     assert all(image["alt"] and str(image["src"]).startswith("data:image/png;base64,") for image in page.images)
