@@ -12,8 +12,8 @@ from advrush.training import TrainConfig
 
 SHORT = {
     "search/demo": (SearchConfig, {"epochs": 2, "warmup_epochs": 1, "channels": 2}),
-    "train/demo-network": (TrainConfig, {"epochs": 1}),
-    "train/demo-resnet": (TrainConfig, {"epochs": 1}),
+    "train/demo-network": (TrainConfig, {"epochs": 1, "validation_examples": 12}),
+    "train/demo-resnet": (TrainConfig, {"epochs": 1, "validation_examples": 12}),
     "evaluate/demo": (EvaluateConfig, {"attacks": ("fgsm", "pgd3")}),
 }
 

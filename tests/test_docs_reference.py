@@ -35,10 +35,11 @@ def places(entry: Any) -> list[str]:
 
 def test_every_page_is_in_the_navigation() -> None:
     text = re.sub(r"!!python\S+", "", (ROOT / "mkdocs.yml").read_text())
-    assert sorted(places(yaml.safe_load(text)["nav"])) == sorted([*PAGES, *(p.name for p in DOCS.glob("*.md"))])
+    pages = [p.relative_to(DOCS).as_posix() for folder in (DOCS, DOCS / "results") for p in folder.glob("*.md")]
+    assert sorted(places(yaml.safe_load(text)["nav"])) == sorted([*PAGES, *pages])
 
 
 def test_links_lead_to_pages() -> None:
-    for page in DOCS.glob("*.md"):
+    for page in (*DOCS.glob("*.md"), *DOCS.glob("results/*.md")):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert target in PAGES or (page.parent / target).exists(), f"{page.name} links to {target}"

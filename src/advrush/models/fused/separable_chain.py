@@ -96,7 +96,7 @@ def run_separable(chain: Chain, x: Tensor, weight: Tensor | None = None, node: T
     if any(norm.training or norm.running_var is None for norm in norms) or weight is not None or node is not None:
         return None
     trained = [*weights, *(p for norm in norms if norm.affine for p in (norm.weight, norm.bias))]
-    if torch.is_grad_enabled() and any(w.requires_grad for w in trained):
+    if any(w.requires_grad for w in trained):  # folded, they would have no gradient
         return None
     return _Frozen.apply(stages, x)  # type: ignore[no-any-return, no-untyped-call]
 
