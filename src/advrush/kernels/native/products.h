@@ -1,0 +1,130 @@
+// Products of pixels in blocked memory with a matrix, and of pixels with pixels: the pointwise convolution and its gradient.
+
+#pragma once
+
+#include "simd.h"
+
+namespace {
+
+// Where the product of pixels and a matrix goes.
+template <class T>
+struct Out {
+    T* to;
+    size_t step, block;  // between pixels, between blocks of channels
+    int channels;        // how many are stored; all of a block's if it lies in scratch memory
+    const T* bias;       // (padded channels,) or null
+    T *sum, *square;     // (padded channels,) to add to, or null
+};
+
+// PX pixels (blocks, ., LANES) times a panel of NV blocks of columns of weight (inner, columns).
+template <class T, int PX, int NV>
+inline void panel(const T* in, size_t in_block, int inner, const T* weight, int columns, const Out<T>& out, int column) {
+    constexpr int L = Simd<T>::LANES;
+    Vec<T> sum[PX][NV];
+#pragma GCC unroll 8
+    for (int j = 0; j < PX; j++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) sum[j][v] = Vec<T>{};
+    for (int first = 0; first < inner; first += L, in += in_block) {
+        const int lanes = inner - first < L ? inner - first : L;
+        for (int lane = 0; lane < lanes; lane++) {
+            const T* line = weight + size_t(first + lane) * columns + column;
+            Vec<T> w[NV];
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++) w[v] = load(line + v * L);
+#pragma GCC unroll 8
+            for (int j = 0; j < PX; j++) {
+                Vec<T> one = every(in[j * L + lane]);
+#pragma GCC unroll 4
+                for (int v = 0; v < NV; v++) sum[j][v] += one * w[v];
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) {
+        const int channel = column + v * L;
+        if (out.bias) {
+            Vec<T> b = load(out.bias + channel);
+#pragma GCC unroll 8
+            for (int j = 0; j < PX; j++) sum[j][v] += b;
+        }
+        T* to = out.to + size_t(channel / L) * out.block;
+        const int left = out.channels - channel;
+#pragma GCC unroll 8
+        for (int j = 0; j < PX; j++) store_channels(to + j * out.step, sum[j][v], left);
+        if (out.sum) {
+            Vec<T> total = sum[0][v], square = sum[0][v] * sum[0][v];
+#pragma GCC unroll 8
+            for (int j = 1; j < PX; j++) total += sum[j][v], square += sum[j][v] * sum[j][v];
+            store(out.sum + channel, load(out.sum + channel) + total);
+            store(out.square + channel, load(out.square + channel) + square);
+        }
+    }
+}
+
+template <class T, int PX>
+void panels(const T* in, size_t in_block, int inner, const T* weight, int columns, const Out<T>& out) {
+    constexpr int L = Simd<T>::LANES;
+    int column = 0;
+    for (; column + 2 * L <= columns; column += 2 * L) panel<T, PX, 2>(in, in_block, inner, weight, columns, out, column);
+    if (column < columns) panel<T, PX, 1>(in, in_block, inner, weight, columns, out, column);
+}
+
+// out (pixels, columns) = in (pixels, inner) weight (inner, columns).
+template <class T>
+void multiply(int pixels, const T* in, size_t in_block, int inner, const T* weight, int columns, Out<T> out) {
+    constexpr int L = Simd<T>::LANES;
+    while (pixels > 0) {
+        const int take = pixels >= 6 && pixels != 8 ? 6 : pixels >= 4 ? 4 : pixels >= 2 ? 2 : 1;
+        if (take == 6) panels<T, 6>(in, in_block, inner, weight, columns, out);
+        else if (take == 4) panels<T, 4>(in, in_block, inner, weight, columns, out);
+        else if (take == 2) panels<T, 2>(in, in_block, inner, weight, columns, out);
+        else panels<T, 1>(in, in_block, inner, weight, columns, out);
+        pixels -= take, in += take * L, out.to += take * out.step;
+    }
+}
+
+// gradient (R, NV LANES) += left^T right over the pixels; both maps blocked, R within one block of the left one.
+template <class T, int R, int NV>
+inline void outer_panel(int pixels, const T* left, const T* right, size_t right_block, T* gradient, int columns) {
+    constexpr int L = Simd<T>::LANES;
+    Vec<T> sum[R][NV];
+#pragma GCC unroll 8
+    for (int a = 0; a < R; a++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) sum[a][v] = Vec<T>{};
+    for (int p = 0; p < pixels; p++) {
+        Vec<T> v[NV];
+#pragma GCC unroll 4
+        for (int n = 0; n < NV; n++) v[n] = load(right + n * right_block + p * L);
+#pragma GCC unroll 8
+        for (int a = 0; a < R; a++) {
+            Vec<T> one = every(left[p * L + a]);
+#pragma GCC unroll 4
+            for (int n = 0; n < NV; n++) sum[a][n] += one * v[n];
+        }
+    }
+#pragma GCC unroll 8
+    for (int a = 0; a < R; a++)
+#pragma GCC unroll 4
+        for (int n = 0; n < NV; n++) {
+            T* to = gradient + size_t(a) * columns + n * L;
+            store(to, load(to) + sum[a][n]);
+        }
+}
+
+// gradient (padded rows, columns) += left^T (rows, pixels) right (pixels, columns); padded rows are zero in `left`.
+template <class T>
+void outer(int pixels, const T* left, size_t left_block, int rows, const T* right, size_t right_block, int columns, T* gradient) {
+    constexpr int L = Simd<T>::LANES, R = L < 4 ? L : 4;
+    for (int a = 0; a < rows; a += R) {
+        const T* own = left + size_t(a / L) * left_block + a % L;
+        T* to = gradient + size_t(a) * columns;
+        int column = 0;
+        for (; column + 2 * L <= columns; column += 2 * L)
+            outer_panel<T, R, 2>(pixels, own, right + size_t(column / L) * right_block, right_block, to + column, columns);
+        if (column < columns) outer_panel<T, R, 1>(pixels, own, right + size_t(column / L) * right_block, right_block, to + column, columns);
+    }
+}
+
+}  // namespace
