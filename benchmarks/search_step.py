@@ -130,11 +130,9 @@ def float32_errors(args: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 def compare(args: argparse.Namespace) -> dict[str, object]:
     """Measure all sides in both phases; assert equality; return times, ratios, errors, memory."""
-    report: dict[str, object]
-    if args.warmup_only:  # the float32 errors at full width take longer than the steps
-        report = {"float64_errors": float64_errors(args)}
-    else:
-        report = in_process("errors", "", args)  # type: ignore[assignment]
+    # the float32 errors at full width take longer than warm-up steps
+    errors = {"float64_errors": float64_errors(args)} if args.warmup_only else in_process("errors", "", args)
+    report: dict[str, object] = dict(errors)
     times: dict[str, dict[str, dict[str, float]]] = {}
     gradients: dict[str, list[Tensor]] = {}
     with tempfile.TemporaryDirectory() as folder:
