@@ -106,7 +106,7 @@ def backward(
     arguments = _arguments(x, depthwise, pointwise, shape, before)
     dy, y, *coefficients = cotangent
     maps = (native.laid_out(dy), None if y is None else native.laid_out(y))
-    native.call("separable_backward", x.dtype, *arguments, *maps, *coefficients, dx, 0, filters, matrix, totals)
+    native.call("separable_backward", x.dtype, *arguments, *maps, *coefficients, dx, filters, matrix, totals)
     return Gradients(dx, filters, matrix, totals)
 
 
@@ -124,7 +124,7 @@ def adjoint(
     """
     dx = empty_map(c, pointwise.shape[1], *size)
     arguments = _arguments(dx, depthwise, pointwise, shape, Before(mask=mask))
-    native.call("separable_backward", c.dtype, *arguments, *Cotangent(native.laid_out(c)), dx, 0, None, None, None)
+    native.call("separable_backward", c.dtype, *arguments, *Cotangent(native.laid_out(c)), dx, None, None, None)
     return dx
 
 

@@ -98,7 +98,7 @@ void read_cotangent(const Shape& r, const Cotangent<T>& from, size_t image, T* z
 
 // Write one row of dx: the gradient g of t through `pre`; the sums of dx and of dx x are optional.
 template <class T, bool ZEROS>
-void write_row(const Shape& r, const Pre<T>& pre, const T* x, size_t at, const T* g, int m, T* dx, bool add, double* sums) {
+void write_row(const Shape& r, const Pre<T>& pre, const T* x, size_t at, const T* g, int m, T* dx, double* sums) {
     constexpr int L = Simd<T>::LANES;
     const int channel = m * L, left = r.c - channel;
     Vec<T> scale = every(T(1)), shift{}, total{}, along{};
@@ -112,7 +112,6 @@ void write_row(const Shape& r, const Pre<T>& pre, const T* x, size_t at, const T
             v = value * scale + shift <= 0 ? Vec<T>{} : v;
             total += v, along += v * value;
         }
-        if (add) v += load_channels(dx + to, left);
         store_channels(dx + to, v, left);
     }
     if (sums)
@@ -125,7 +124,6 @@ void write_row(const Shape& r, const Pre<T>& pre, const T* x, size_t at, const T
 template <class T>
 struct Gradients {
     T *dx, *dw, *pw;  // null: not wanted
-    bool add;         // to dx
     double* sums;     // (n, 2, padded c) of dx and dx x, or null
 };
 
@@ -181,7 +179,7 @@ void backward_image(int image, const Shape& r, const Kernels<T>& kernel, const T
         for (int i = 0; i < r.h; i++) {
             if (!g) kernel.depthwise(du + m * du_block + i * du_row, du_row, r.w, weight.turned + m * taps, u);
             const T* from_row = g ? g + size_t(i + r.pad) * row + size_t(r.pad) * L : u;
-            write(r, pre, x, (size_t(image) * r.h + i) * r.w * r.c, from_row, m, to.dx, to.add, sums);
+            write(r, pre, x, (size_t(image) * r.h + i) * r.w * r.c, from_row, m, to.dx, sums);
         }
     }
 }
@@ -247,11 +245,11 @@ void run_forward(SIZES, PRE, WEIGHTS, const T* bias, T* y, double* totals, int t
 }
 
 template <class T>
-void run_backward(SIZES, PRE, WEIGHTS, const Cotangent<T>& from, T* dx, bool add, T* d_dw, T* d_pw, double* totals, int threads) {
+void run_backward(SIZES, PRE, WEIGHTS, const Cotangent<T>& from, T* dx, T* d_dw, T* d_pw, double* totals, int threads) {
     const Shape r = shape_of<T>(h, w, c, cout, k, s, d);
     const int padded = r.blocks * Simd<T>::LANES;
     std::vector<double> sums(totals ? size_t(n) * 2 * padded : 0);
-    const Gradients<T> to{dx, d_dw, d_pw, add, totals ? sums.data() : nullptr};
+    const Gradients<T> to{dx, d_dw, d_pw, totals ? sums.data() : nullptr};
     backward<T>(n, r, x, {scale, shift, mask, relu != 0}, from, dw, pw, to, threads);
     if (totals) add_images(n, r.c, padded, sums.data(), totals);
 }
@@ -264,9 +262,9 @@ void run_backward(SIZES, PRE, WEIGHTS, const Cotangent<T>& from, T* dx, bool add
         run_forward<T>(n, h, w, c, cout, k, s, d, x, scale, shift, mask, relu, dw, pw, bias, y, totals, threads);      \
     }                                                                                                                  \
     extern "C" void separable_backward_##suffix(SIZES, PRE, WEIGHTS, const T* dy, const T* y, const T* a, const T* b,  \
-                                                const T* e, T* dx, int64_t add, T* d_dw, T* d_pw, double* totals,      \
+                                                const T* e, T* dx, T* d_dw, T* d_pw, double* totals,      \
                                                 int threads) {                                                         \
-        run_backward<T>(n, h, w, c, cout, k, s, d, x, scale, shift, mask, relu, dw, pw, {dy, y, a, b, e}, dx, add != 0, \
+        run_backward<T>(n, h, w, c, cout, k, s, d, x, scale, shift, mask, relu, dw, pw, {dy, y, a, b, e}, dx, \
                         d_dw, d_pw, totals, threads);                                                                  \
     }
 #define T float

@@ -20,6 +20,13 @@ def is_depthwise(layer: nn.Module) -> bool:
     return square and layer.padding == (padding, padding) and layer.padding_mode == "zeros" and layer.bias is None
 
 
+def is_pointwise(layer: nn.Module) -> bool:
+    """Tell whether `layer` is a 1x1 convolution of stride 1 without bias, padding or groups."""
+    if not isinstance(layer, nn.Conv2d) or layer.bias is not None:
+        return False
+    return layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
+
+
 def convolved(layer: nn.Conv2d | FactorizedReduce, x: Tensor) -> Tensor:
     """Run one layer of a stage under autograd."""
     if isinstance(layer, FactorizedReduce):

@@ -27,7 +27,7 @@ from advrush.kernels.native_norm import (
 )
 from advrush.kernels.separable_conv import Before, Cotangent, StageShape
 from advrush.models.fused.conv_chain import Chain
-from advrush.models.fused.layers import is_depthwise
+from advrush.models.fused.layers import is_depthwise, is_pointwise
 
 
 class SeparableStage(NamedTuple):
@@ -56,18 +56,12 @@ def separable_stages(chain: Chain) -> Stages | None:
         if len(stage.layers) != 2 or type(stage.norm) is not nn.BatchNorm2d:
             return None
         depthwise, pointwise = stage.layers
-        if not (type(depthwise) is nn.Conv2d and is_depthwise(depthwise) and _is_pointwise(pointwise)):
+        if not (type(depthwise) is nn.Conv2d and is_depthwise(depthwise) and is_pointwise(pointwise)):
             return None
         stages.append(SeparableStage(depthwise, cast(nn.Conv2d, pointwise), stage.norm))
         if not stages[-1].shape.is_built():
             return None
     return tuple(stages)
-
-
-def _is_pointwise(layer: nn.Module) -> bool:
-    if type(layer) is not nn.Conv2d or layer.bias is not None:
-        return False
-    return layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
 
 
 def run_separable(chain: Chain, x: Tensor, weight: Tensor | None = None, node: Tensor | None = None) -> Tensor | None:

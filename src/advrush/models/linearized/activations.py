@@ -13,6 +13,11 @@ from advrush.kernels.avg_pool import box, same_window
 from advrush.models.fused.conv_chain import Feature
 
 
+def masked(t: Tensor, mask: Tensor) -> Tensor:
+    """Return t where `mask` is positive, zero elsewhere: what the derivative of a ReLU does with t."""
+    return torch.ops.aten.threshold_backward(t, mask, 0)  # type: ignore[no-any-return]
+
+
 class LinearizedFeature(ABC):
     """A piecewise linear map linearized at x (N, C, H, W), channels last."""
 
@@ -51,7 +56,7 @@ class LinearizedReLU(LinearizedFeature):
 
     def jvp(self, t: Tensor) -> Tensor:
         """Return t where x is positive."""
-        return torch.ops.aten.threshold_backward(t, self.value, 0)  # type: ignore[no-any-return]
+        return masked(t, self.value)
 
     def vjp(self, c: Tensor) -> Tensor:
         """Return c where x is positive."""

@@ -15,7 +15,8 @@ from advrush.kernels import native, separable_conv
 from advrush.kernels.batch_statistics import fixed_scale_and_shift
 from advrush.kernels.separable_conv import Before, StageShape
 from advrush.models.fused.conv_chain import Stage
-from advrush.models.fused.layers import even_and_odd, is_depthwise
+from advrush.models.fused.layers import even_and_odd, is_depthwise, is_pointwise
+from advrush.models.linearized.activations import masked
 from advrush.space.operations import FactorizedReduce
 
 Size = tuple[int, int]
@@ -72,11 +73,6 @@ class Affine:
         for linear, each in zip(reversed(self._maps), reversed(sizes), strict=True):
             c = linear.vjp(c, each)
         return c
-
-
-def masked(t: Tensor, mask: Tensor) -> Tensor:
-    """Return t where `mask` is positive, zero elsewhere: what the derivative of a ReLU does with t."""
-    return torch.ops.aten.threshold_backward(t, mask, 0)  # type: ignore[no-any-return]
 
 
 class _Linear(ABC):
@@ -187,9 +183,7 @@ def _separable(maps: Sequence[_Linear]) -> _Separable | None:
     """Return the kernel for these maps if they are a depthwise and a plain pointwise convolution, else None."""
     if len(maps) != 2 or not (isinstance(maps[0], _Depthwise) and isinstance(maps[1], _Dense)):
         return None
-    layer = maps[1].layer
-    plain = layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
-    found = _Separable(maps[0], maps[1]) if plain else None
+    found = _Separable(maps[0], maps[1]) if is_pointwise(maps[1].layer) else None
     return found if found is not None and found.shape.is_built() else None
 
 
