@@ -2,7 +2,7 @@ import pytest
 
 from advrush.errors import ConfigError
 from advrush.paper import Row, others, paper, plan_of, printed, published, read_scale, scales
-from advrush.paper.jobs import SearchJob, TrainJob, key
+from advrush.paper.jobs import SearchJob, TrainJob, TransferJob, key
 
 
 def test_all_tables_and_figures_are_there() -> None:
@@ -105,3 +105,58 @@ def test_rows_on_other_images_stand_beside_the_papers() -> None:
     assert [row.key for row in table3.rows if row.dataset == "fashion_mnist"] == [
         f"fashion_mnist/{name}" for name in ("resnet18", "densenet121", "pdarts", "advrush")
     ]
+
+
+def test_rows_restrict_what_is_run_and_nothing_else() -> None:
+    scale = read_scale("smoke")
+    whole, part = plan_of(["table1"], scale), plan_of(["table1"], scale, rows=["ADVRUSH", "ResNet-18"])
+    assert part.artifacts == whole.artifacts
+    assert {job.config.arch for job in part.jobs() if isinstance(job, TrainJob)} == {"advrush", "resnet18"}
+    assert set(part.jobs()) < set(whole.jobs())
+
+
+def test_rows_are_searches_too_and_stand_on_one_data_set_or_all() -> None:
+    scale = read_scale("paper")
+    (search,) = {job.config.curvature.gamma for job in plan_of(["fig2"], scale, rows=["gamma_0.01"]).jobs()}  # type: ignore[union-attr]
+    assert search == 0.01
+    assert plan_of(["table3"], scale, rows=["pdarts"]).only == {
+        f"{d}/pdarts" for d in ("cifar100", "svhn", "tiny_imagenet")
+    }
+    assert plan_of(["table3"], scale, rows=["svhn/pdarts"]).only == {"svhn/pdarts"}
+
+
+def test_a_matrix_of_some_rows_is_a_run_of_its_own() -> None:
+    scale = read_scale("smoke")
+    jobs = plan_of(["table2"], scale, rows=["advrush", "pdarts"]).jobs()
+    (transfer,) = (job for job in jobs if isinstance(job, TransferJob))
+    assert [each.config.arch for each in transfer.trainings] == ["pdarts", "advrush"]
+    assert plan_of(["table2"], scale, rows=["advrush"]).jobs() == []
+
+
+def test_added_rows_are_run_beside_the_chosen() -> None:
+    plan = plan_of(["table1"], read_scale("smoke"), [Row("nasnet", "NASNet-A", arch="nasnet")], rows=["advrush"])
+    assert {job.config.arch for job in plan.jobs() if isinstance(job, TrainJob)} == {"advrush", "nasnet"}
+
+
+def test_an_unknown_row_gets_a_suggestion_and_the_known_ones() -> None:
+    with pytest.raises(
+        ConfigError, match=r"rows: got 'advrsh' \(did you mean 'advrush'\?\); rows of table1: resnet18, "
+    ):
+        plan_of(["table1"], read_scale("smoke"), rows=["advrsh"])
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        (["Table 1"], "table1"),
+        (["Table", "A3"], "tableA3"),
+        (["figure1"], "fig1"),
+        (["Fig. A1"], "figA1"),
+        (["Figure A1"], "figA1"),
+        (["figa3"], "figA2_A3"),
+        (["Figure A2_A3"], "figA2_A3"),
+    ],
+)
+def test_tables_and_figures_are_named_as_the_paper_does(said: list[str], key: str) -> None:
+    (found,) = paper().select([*said, key])
+    assert found.key == key

@@ -106,6 +106,21 @@ def test_files_are_written_and_nothing_is_run_again(plan: Plan, store: Store, tm
     assert begun == []
 
 
+def test_rows_that_were_not_run_stay_empty_and_are_named(plan: Plan, tmp_path: Path) -> None:
+    only = replace(plan, only=frozenset({"advrush"}))
+    table = build_table(only, Store(tmp_path, display=False), plan.artifacts[0])
+    assert (table.there, table.wanted) == (0, 26)
+    assert table.notes[0] == "Not run, since `--rows` left it out: ResNet-18."
+    assert to_markdown(table).count("Not run") == 1
+
+
+def test_rows_that_were_run_before_are_shown(plan: Plan, store: Store) -> None:
+    only = replace(plan, only=frozenset({"advrush"}))
+    table = build_table(only, store, plan.artifacts[0])
+    assert table.there == table.wanted
+    assert not any("--rows" in note for note in table.notes)
+
+
 def test_a_missing_run_leaves_its_cells_empty(plan: Plan, tmp_path: Path) -> None:
     table = build_table(plan, Store(tmp_path, display=False), plan.artifacts[0])
     assert (table.there, table.wanted) == (0, 26)

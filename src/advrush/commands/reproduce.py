@@ -40,6 +40,8 @@ class ReproduceOptions:
     """Seeds in place of the scale's, as 0..3 or 0,2,5."""
     add: tuple[str, ...] = ()
     """Architectures to add to every table: names, genotypes, search runs."""
+    rows: tuple[str, ...] = ()
+    """Run these rows only (architectures, searches), as advrush,resnet18; the others' cells stay empty."""
     cluster: str | None = None
     """Run on a Ray cluster (extra `cluster`): its address, or auto: the one that runs here, else a new one."""
     cluster_cpus: float = 1
@@ -66,9 +68,10 @@ def reproduce_command(arguments: list[str]) -> None:
     if not names:
         raise ConfigError(f"reproduce: name tables or figures, or all; known: {', '.join(paper().artifacts)}")
     added = [row_of(text) for text in options.add]
+    rows = [name for word in options.rows for name in word.split(",") if name]
     scale, seeds = read_scale(options.scale), seeds_of(options.seeds) if options.seeds else []
     if options.plan:
-        _print_plan(plan_of(names, scale, added, seeds), Store(options.runs_dir), as_json=options.json)
+        _print_plan(plan_of(names, scale, added, seeds, rows), Store(options.runs_dir), as_json=options.json)
         return
     console = plain_console()
     shows = not (options.quiet or options.json)
@@ -80,8 +83,8 @@ def reproduce_command(arguments: list[str]) -> None:
     runner = _on_cluster(options, before) if options.cluster else None
     found = reproduce(
         names, scale, data_dir=options.data_dir, runs_dir=options.runs_dir, device=options.device,
-        display=shows and console.is_terminal, added=added, seeds=seeds, compute=not options.render, before=before,
-        runner=runner,
+        display=shows and console.is_terminal, added=added, seeds=seeds, rows=rows, compute=not options.render,
+        before=before, runner=runner,
     )  # fmt: skip
     page = write(found, options.out or options.runs_dir / "reproduce" / scale.name)
     if options.json:
@@ -89,6 +92,8 @@ def reproduce_command(arguments: list[str]) -> None:
     else:
         for name, there, wanted in found.board():
             console.print(f"{name:<10} {there:>5} of {wanted:<5} {'complete' if there == wanted else ''}".rstrip())
+        if found.plan.only:
+            console.print(f"run were only the rows {', '.join(sorted(found.plan.only))}")
         console.print(f"tables and figures  {page}")
     if found.failures:
         name, why = next(iter(found.failures.items()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -69,17 +70,37 @@ class Paper:
     searches: Mapping[str, Mapping[str, Any]] = field(repr=False)
 
     def artifact(self, name: str) -> Artifact:
-        """Return a table or figure by name (`table1`, `figA6`). Raises ConfigError with a suggestion."""
-        plain = {key.lower(): key for key in self.artifacts}
-        if name.lower() not in plain:
+        """Return a table or figure by name: `table1`, `figA6`, also as the paper writes it, `Figure A6`.
+
+        Raises ConfigError with a suggestion.
+        """
+        plain = {alias: key for key in self.artifacts for alias in _aliases(key)}
+        wanted = _plain(name).replace("figure", "fig")
+        if wanted not in plain:
             hint = did_you_mean(name, self.artifacts) or f"; known: {', '.join(self.artifacts)}, all"
             raise ConfigError(f"reproduce: unknown table or figure {name!r}{hint}")
-        return self.artifacts[plain[name.lower()]]
+        return self.artifacts[plain[wanted]]
 
     def select(self, names: Sequence[str], added: Sequence[Row] = ()) -> list[Artifact]:
         """Return the artifacts by name (`all`: every one), with further rows in each table of architectures."""
-        wanted = list(self.artifacts) if "all" in names else list(dict.fromkeys(names))
-        return [_with_rows(self.artifact(name), added) for name in wanted]
+        wanted = self.artifacts.values() if "all" in names else map(self.artifact, _joined(names))
+        return [_with_rows(one, added) for one in {each.key: each for each in wanted}.values()]
+
+
+def _joined(names: Sequence[str]) -> Iterator[str]:
+    """Yield the names, `Table` and `1` as one."""
+    words = list(names)
+    while words:
+        word = words.pop(0)
+        yield f"{word} {words.pop(0)}" if word.lower() in ("table", "figure", "fig") and words else word
+
+
+def _aliases(key: str) -> Iterator[str]:
+    """Yield what a table or figure is called: figA2_A3 also figA2 and figA3."""
+    yield _plain(key)
+    first, *others = key.split("_")
+    if others:
+        yield from (_plain(each) for each in (first, *(f"fig{other}" for other in others)))
 
 
 def _with_rows(artifact: Artifact, added: Sequence[Row]) -> Artifact:
@@ -97,6 +118,27 @@ def _with_rows(artifact: Artifact, added: Sequence[Row]) -> Artifact:
                 rows.append(replace(row, key=key, dataset=dataset))
     order = {dataset: place for place, dataset in enumerate(datasets)}
     return replace(artifact, rows=tuple(sorted(rows, key=lambda row: order[row.dataset])))
+
+
+def chosen_rows(artifacts: Sequence[Artifact], names: Sequence[str]) -> Iterator[str]:
+    """Yield the keys of the rows and searches that are meant: by key, on every data set or one, or by label.
+
+    Raises ConfigError for a name that none of the artifacts has.
+    """
+    known = [(row.key, {row.key, row.key.rpartition("/")[2], row.label}) for one in artifacts for row in one.rows]
+    known += [(name, {name}) for one in artifacts for name in one.searches]
+    for name in names:
+        found = [key for key, called in known if _plain(name) in map(_plain, called)]
+        if not found:
+            keys = list(dict.fromkeys(key for key, _ in known))
+            where = ", ".join(one.key for one in artifacts)
+            raise ConfigError(f"rows: got {name!r}{did_you_mean(name, keys)}; rows of {where}: {', '.join(keys)}")
+        yield from found
+
+
+def _plain(name: str) -> str:
+    """Return a name without what people write in different ways: ResNet-18, resnet18, RESNET_18; Fig. 1, fig1."""
+    return re.sub(r"[\s_-]|\.(?!\d)", "", name).lower()
 
 
 @cache

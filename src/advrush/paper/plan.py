@@ -11,7 +11,7 @@ from advrush.analysis import LandscapeConfig
 from advrush.data import DataConfig
 from advrush.evaluation import EvaluateConfig, TransferConfig
 from advrush.models.build import FIXED_DEPTH, NO_CELLS, canonical, is_known
-from advrush.paper.artifacts import Artifact, Column, Recipe, Row, paper
+from advrush.paper.artifacts import Artifact, Column, Recipe, Row, chosen_rows, paper
 from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob, in_order
 from advrush.paper.scale import Scale
 
@@ -26,34 +26,41 @@ class Plan:
 
     scale: Scale
     artifacts: tuple[Artifact, ...]
+    only: frozenset[str] = frozenset()
+    """Keys of the rows (of figures of searches: the searches) that are run; empty: all."""
     _known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """Searches and trainings that were asked for: every cell of a row asks for the same."""
 
+    def runs(self, key: str) -> bool:
+        """Return whether a row or search is run."""
+        return not self.only or key in self.only
+
     def jobs(self) -> list[Job]:
-        """Return all jobs, each once, needed ones first, the first seed of everything before the second."""
+        """Return all jobs of the rows that are run, each once, needed ones first, seed by seed."""
         return in_order([job for seed in self.scale.seeds for one in self.artifacts for job in self.of(one, seed)])
 
     def of(self, artifact: Artifact, seed: int) -> list[Job]:
-        """Return the jobs of an artifact that its cells are read from."""
+        """Return the jobs that the cells of an artifact's rows are read from, those of rows that are run."""
+        rows = [row for row in artifact.rows if self.runs(row.key)]
         match artifact.kind:
             case "table" | "scatter":
-                return list(self._table(artifact, seed))
+                return list(self._table(artifact, rows, seed))
             case "transfer":
-                job = self.transfer(artifact, seed)
+                job = self.transfer(artifact, rows, seed)
                 return [] if job is None else [job]
             case "searches":
-                return [self.search(name, seed) for name in artifact.searches]
+                return [self.search(name, seed) for name in artifact.searches if self.runs(name)]
             case "landscapes":
-                found = (self.landscape(row, column, seed) for row in artifact.rows for column in artifact.columns)
+                found = (self.landscape(row, column, seed) for row in rows for column in artifact.columns)
                 return [job for job in found if job is not None]
             case "cells":
-                return [self.search(row.search, seed) for row in artifact.rows if row.search]
+                return [self.search(row.search, seed) for row in rows if row.search]
             case "steps":
-                jobs = (self.steps(row, seed) for row in artifact.rows)
+                jobs = (self.steps(row, seed) for row in rows)
                 return [job for job in jobs if job is not None]
 
-    def _table(self, artifact: Artifact, seed: int) -> Iterator[Job]:
-        for row in artifact.rows:
+    def _table(self, artifact: Artifact, rows: Sequence[Row], seed: int) -> Iterator[Job]:
+        for row in rows:
             for column in artifact.columns:
                 if column.recipe is None:
                     if row.search is not None:
@@ -141,9 +148,9 @@ class Plan:
             return data
         return replace(data, test_examples=wanted if data.test_examples is None else min(wanted, data.test_examples))
 
-    def transfer(self, artifact: Artifact, seed: int) -> TransferJob | None:
-        """Return the source x target matrix of an artifact's rows (Table 2)."""
-        trainings = [self.training(row, "adversarial", seed) for row in artifact.rows]
+    def transfer(self, artifact: Artifact, rows: Sequence[Row], seed: int) -> TransferJob | None:
+        """Return the source x target matrix of rows of an artifact (Table 2), None of fewer than two."""
+        trainings = [self.training(row, "adversarial", seed) for row in rows]
         there = tuple(each for each in trainings if each is not None)
         if len(there) < 2:
             return None
@@ -168,13 +175,21 @@ class Plan:
         return LandscapeJob(training, self.checkpoints(column)[0], replace(config, data=training.config.data))
 
 
-def plan_of(names: Sequence[str], scale: Scale, added: Sequence[Row] = (), seeds: Sequence[int] = ()) -> Plan:
+def plan_of(
+    names: Sequence[str],
+    scale: Scale,
+    added: Sequence[Row] = (),
+    seeds: Sequence[int] = (),
+    rows: Sequence[str] = (),
+) -> Plan:
     """Return the plan of some artifacts (`all`: every one), with architectures added to each table.
 
-    Raises ConfigError for an unknown name.
+    `rows` restricts what is run to rows by name (and those added), the rest of the artifacts stays empty. Raises
+    ConfigError for an unknown name.
     """
     artifacts = tuple(_on_images(one, scale) for one in paper().select(names, added))
-    return Plan(replace(scale, seeds=tuple(seeds) or scale.seeds), artifacts)
+    only = frozenset(chosen_rows(artifacts, [*rows, *(row.key for row in added)])) if rows else frozenset()
+    return Plan(replace(scale, seeds=tuple(seeds) or scale.seeds), artifacts, only)
 
 
 def _on_images(artifact: Artifact, scale: Scale) -> Artifact:

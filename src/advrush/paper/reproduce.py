@@ -56,6 +56,7 @@ class Reproduction:
             "about": self.plan.scale.about,
             "seeds": list(self.plan.scale.seeds),
             "checkpoints": list(self.plan.scale.checkpoints),
+            "rows": sorted(self.plan.only) or "all",
             "environment": about,
             "board": [{"artifact": name, "there": there, "wanted": wanted} for name, there, wanted in self.board()],
             "tables": [table.to_dict() for table in self.tables],
@@ -73,6 +74,7 @@ def reproduce(
     display: bool = True,
     added: Sequence[Row] = (),
     seeds: Sequence[int] = (),
+    rows: Sequence[str] = (),
     compute: bool = True,
     before: Callable[[int, int, Job], None] = lambda *_: None,
     runner: Callable[[list[Job], Store], Outcome] | None = None,
@@ -88,6 +90,7 @@ def reproduce(
         display: whether the runs show their progress.
         added: further architectures for each table.
         seeds: other seeds than the scale's.
+        rows: the rows to run by name (`advrush`, `ResNet-18`, `cifar100/pdarts`); none: all. The rest stays empty.
         compute: False: read what is there and run nothing.
         before: called with number, total and job before each run.
         runner: runs jobs in another way than one after the other in this process.
@@ -95,7 +98,7 @@ def reproduce(
     Raises ConfigError for an unknown name or scale, RunError where finished runs are of other images. A run that fails
     is told in `failures`; the others go on.
     """
-    plan = plan_of(names, read_scale(scale) if isinstance(scale, str) else scale, added, seeds)
+    plan = plan_of(names, read_scale(scale) if isinstance(scale, str) else scale, added, seeds, rows)
     store = Store(Path(runs_dir), data_dir, device, display)
     failures: dict[str, str] = {}
     if compute:
@@ -173,6 +176,9 @@ def _board(found: Reproduction) -> Markup:
         "<th></th></tr></thead><tbody>{}</tbody></table></div>"
     ).format(rows)
     failed = Markup("").join(Markup("<li>{}: {}</li>").format(name, why) for name, why in found.failures.items())
+    if found.plan.only:
+        only = ", ".join(sorted(found.plan.only))
+        checkpoints += Markup("<p>Run were only the rows {}; the others hold what was there already.</p>").format(only)
     return intro + checkpoints + table + (Markup("<h3>Failed</h3><ul>{}</ul>").format(failed) if failed else Markup(""))
 
 

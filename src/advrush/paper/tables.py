@@ -112,7 +112,7 @@ def build_table(plan: Plan, store: Store, artifact: Artifact) -> Table:
     flat = tuple(each for row in grid for each in row)
     return Table(
         artifact, artifact.columns, blocks, flat, tuple(_comparisons(plan, store, artifact)),
-        tuple(_agreement(artifact.columns, grid)), tuple(_notes(flat)),
+        tuple(_agreement(artifact.columns, grid)), (*_left_out(plan, artifact, flat), *_notes(flat)),
     )  # fmt: skip
 
 
@@ -242,26 +242,45 @@ def _notes(cells: Sequence[Cell]) -> Iterator[str]:
         yield "Standard trainings are measured at their last checkpoint."
 
 
+def _left_out(plan: Plan, artifact: Artifact, cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield a sentence on the rows that were not run and of which nothing is there from another time."""
+    there = {each.row.key for each in cells if each.ours and each.column.is_accuracy}
+    absent = [row.label for row in artifact.rows if not plan.runs(row.key) and row.key not in there]
+    if absent:
+        yield f"Not run, since `--rows` left it out: {', '.join(dict.fromkeys(absent))}."
+
+
 def _transfer(plan: Plan, store: Store, artifact: Artifact) -> Table:
     """Return the source x target matrix, each target a column."""
     columns = tuple(Column(row.key, row.label, "transfer", "target", "adversarial") for row in artifact.rows)
-    found = [(seed, store.finished(plan.transfer(artifact, seed))) for seed in plan.scale.seeds]
-    results = [(seed, store.place(run), run.result()) for seed, run in found if run is not None]
+    rows, results = _matrices(plan, store, artifact)
+    place = {row.key: number for number, row in enumerate(rows)}
+
+    def values(source: str, target: str) -> list[float]:
+        if source not in place or target not in place:
+            return []
+        return [100 * float(one["matrix"][place[source]][place[target]]) for *_, one in results]
+
     grid = [
-        [
-            _matrix_cell(
-                plan, artifact, row, column, [100 * float(one["matrix"][i][j]) for *_, one in results], results
-            )
-            for j, column in enumerate(columns)
-        ]
-        for i, row in enumerate(artifact.rows)
+        [_matrix_cell(plan, artifact, row, column, values(row.key, column.key), results) for column in columns]
+        for row in artifact.rows
     ]
+    flat = tuple(each for row in grid for each in row)
     # in a matrix the lowest accuracies off the diagonal would be the strongest attacks: no best is marked
     unmarked = [replace(column, recipe=None) for column in columns]
     hours = [training_hours(plan, store, row) for row in artifact.rows]
-    return Table(
-        artifact, columns, _blocks(artifact.rows, unmarked, grid, hours), tuple(c for row in grid for c in row)
-    )
+    blocks = _blocks(artifact.rows, unmarked, grid, hours)
+    return Table(artifact, columns, blocks, flat, notes=tuple(_left_out(plan, artifact, flat)))
+
+
+def _matrices(plan: Plan, store: Store, artifact: Artifact) -> tuple[Sequence[Row], list[tuple[int, str, Any]]]:
+    """Return the rows that were measured, all or else those that are run, and seed, place and result of each run."""
+    reachable = [row for row in artifact.rows if row.dataset in plan.scale.images]
+    for rows in (reachable, [row for row in reachable if plan.runs(row.key)]):
+        found = [(seed, store.finished(plan.transfer(artifact, rows, seed))) for seed in plan.scale.seeds]
+        if results := [(seed, store.place(run), run.result()) for seed, run in found if run is not None]:
+            return rows, results
+    return [], []
 
 
 def _matrix_cell(
