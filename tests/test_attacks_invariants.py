@@ -23,7 +23,7 @@ from advrush.attacks import (
     parse_attacks,
     threat_model,
 )
-from advrush.errors import ConfigError
+from advrush.errors import ConfigError, DataError
 from attack_models import images, small
 
 ATTACKS: list[Attack] = [
@@ -135,6 +135,25 @@ def test_perturb_takes_its_starts_from_the_generator() -> None:
 
     assert torch.equal(perturb(1), perturb(1))
     assert not torch.equal(perturb(1), perturb(2))
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD(steps=2), MIFGSM(steps=2), APGD(steps=4), Square(eps=0.1)], ids=lambda a: a.name
+)
+def test_perturb_is_the_call_without_checks(attack: Attack) -> None:
+    model = small()
+    x, y = images(model)
+    assert torch.equal(attack.perturb(model, x, y), attack(model, x, y))  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="expected pixels"):
+        attack(model, 255 * x, y)
+    attack.perturb(model, 255 * x, y)  # type: ignore[attr-defined]
+
+
+def test_an_attack_without_a_target_takes_no_targets() -> None:
+    model = small()
+    x, y = images(model)
+    with pytest.raises(ConfigError, match="targets: got 'MIFGSM'"):
+        MIFGSM(steps=2)(model, x, y, targets=(y + 1) % 10)
 
 
 @pytest.mark.parametrize(

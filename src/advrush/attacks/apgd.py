@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from advrush.attacks.apgd_ascent import climb
 from advrush.attacks.ensemble.random_streams import Draws
 from advrush.attacks.ensemble.rounds import Staged
-from advrush.attacks.gate import gated
 from advrush.attacks.losses import ESTIMATES, LOSSES, targeted_dlr
 from advrush.attacks.passes.chunks import predict
-from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_suffix, targets_of
+from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_suffix
 from advrush.attacks.threat import Norm, threat_model
 from advrush.config import check
-from advrush.modes import evaluating, frozen
 
 
 @dataclass(frozen=True)
@@ -55,25 +52,6 @@ class APGD(Staged):
     def is_estimate(self) -> bool:
         """Return whether the loss makes this an estimate of AutoAttack's outcome."""
         return self.loss in ESTIMATES
-
-    @gated
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        targets: Tensor | None = None,
-    ) -> Tensor:
-        """Return adversarial examples (N, C, H, W), x itself where none is found, for one batch.
-
-        Random numbers come from `generator` if it is given, else from `seed`. With `targets` (N,) each example is to
-        be taken for that class.
-        """
-        with evaluating(model), frozen(model):
-            targets = targets_of(self.target, targets, model, x, y)
-        return self._all_rounds(model, x, y, generator, targets)
 
     def rounds(self, classes: int) -> int:
         """Return the number of restarts."""

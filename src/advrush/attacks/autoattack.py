@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from advrush.attacks.apgd import APGD, APGDT
 from advrush.attacks.ensemble.cascade import Rounds
-from advrush.attacks.ensemble.engine import ALONE, execute, run_plan
+from advrush.attacks.ensemble.engine import ALONE, execute, run_from_state
 from advrush.attacks.ensemble.random_streams import Order
-from advrush.attacks.ensemble.record import Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab import FAB
@@ -92,10 +91,9 @@ class Cascade(ABC):
             team: the processes among which the examples are shared; each has all of x and y. Needs
                 `order="example"`.
         """
-        plan = self.plan(indices)
-        ledger = None if state is None else Ledger.load(state, len(x), len(plan.attacks))
-        save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict())
-        return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, team=team)
+        return run_from_state(
+            self.plan(indices), model, x, y, state=state, on_batch=on_batch, keep_examples=keep_examples, team=team
+        )
 
     @property
     def uses_gradients(self) -> bool:

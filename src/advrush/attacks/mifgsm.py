@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.ensemble.single import Runnable
-from advrush.attacks.gate import gated
 from advrush.attacks.losses import ce
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.pgd import input_gradient
 from advrush.attacks.threat import Norm, per_example, refuse_l1, threat_model
 from advrush.config import check
-from advrush.modes import evaluating, frozen
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,13 @@ class MIFGSM(Runnable):
         """Name for tables and files."""
         return f"mifgsm{self.steps}"
 
-    @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return adversarial examples (N, C, H, W); nothing is drawn from `generator`."""
-        with evaluating(model), frozen(model):
-            return torch.cat([self._climb(model, x[rows], y[rows]) for rows in pieces(x)])
+    def attack_batch(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator, targets: Tensor | None
+    ) -> Tensor:
+        """Return the last iterates; nothing is drawn from `generator`."""
+        return torch.cat([self._ascend(model, x[rows], y[rows]) for rows in pieces(x)])
 
-    def _climb(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    def _ascend(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         threat = threat_model(self.norm, self.eps)
         x_adv, momentum = x.detach(), torch.zeros_like(x)
         for _ in range(self.steps):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from advrush.config import check, check_radius
 from advrush.modes import evaluating, frozen
 
 
-class MinimalNorm(Runnable, ABC):
+class MinimalNorm(Runnable):
     """An attack without a ball: frozen dataclasses derive from it and say how they search.
 
     `eps` says at which radius an evaluation tells the accuracy; an example counts as broken where the smallest
@@ -26,7 +26,6 @@ class MinimalNorm(Runnable, ABC):
 
     eps: float
     norm: Norm
-    seed: int
 
     @abstractmethod
     def search(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -41,17 +40,10 @@ class MinimalNorm(Runnable, ABC):
         if self.eps != math.inf:
             check_radius("eps", self.eps, norm=self.norm)
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Name for tables and files."""
-
-    @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return the nearest adversarial examples (N, C, H, W) within eps, x itself where there is none.
-
-        Nothing is drawn from `generator`.
-        """
+    def attack_batch(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator, targets: Tensor | None
+    ) -> Tensor:
+        """Return the nearest adversarial examples within eps, x itself where there is none; nothing is random."""
         points, norms = self.smallest(model, x, y)
         return torch.where(per_example(norms <= self.eps, x), points, x)
 

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.single import Runnable
-from advrush.attacks.gate import gated
 from advrush.attacks.losses import ESTIMATES, LOSSES
 from advrush.attacks.passes.chunks import pieces, predict
 from advrush.attacks.passes.fast_model import correct, exact_model, in_layout
 from advrush.attacks.passes.upload import upload
-from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_suffix, targets_of
+from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_suffix
 from advrush.attacks.threat import Norm, ThreatModel, per_example, refuse_l1, threat_model
 from advrush.config import check, check_radius
 from advrush.errors import ModelContractError
@@ -82,11 +81,6 @@ def _reached(model: nn.Module, x_adv: Tensor, goal: Tensor) -> Tensor:
     return predict(exact_model(model), x_adv).argmax(dim=1) == goal[:, 1]
 
 
-def _unless_there(x_adv: Tensor, x: Tensor, goal: Tensor) -> Tensor:
-    """Return the examples, those as they were whose target is their label."""
-    return x_adv if goal.dim() == 1 else torch.where(per_example(goal[:, 0] != goal[:, 1], x), x_adv, x)
-
-
 def _in_pieces(model: nn.Module, x: Tensor, y: Tensor, *, start: Tensor, **options: Unpack[_Options]) -> Tensor:
     """Return what `ascend` does, on a CPU by as many examples at a time as its caches like, in the layout it likes."""
 
@@ -122,34 +116,13 @@ class FGSM(Runnable):
         """Name for tables and files: fgsm, fgsm_to_next."""
         return f"fgsm{target_suffix(self.target)}"
 
-    @gated
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        targets: Tensor | None = None,
+    def attack_batch(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator, targets: Tensor | None
     ) -> Tensor:
-        """Return adversarial examples (N, C, H, W), towards `targets` (N,) if given; `generator` is not used."""
-        return self.perturb(model, x, y, targets=targets)
-
-    def perturb(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        targets: Tensor | None = None,
-    ) -> Tensor:
-        """Return adversarial examples; `generator` is there for likeness with `PGD.perturb`."""
+        """Return the examples after the step; nothing is drawn from `generator`."""
         threat = threat_model(self.norm, self.eps)
-        with evaluating(model), frozen(model):
-            loss, goal = _aim("ce", y, targets_of(self.target, targets, model, x, y))
-            x_adv = _in_pieces(model, x, goal, start=x, steps=1, step_size=self.eps, threat=threat, loss=loss)
-        return _unless_there(x_adv, x, goal)
+        loss, goal = _aim("ce", y, targets)
+        return _in_pieces(model, x, goal, start=x, steps=1, step_size=self.eps, threat=threat, loss=loss)
 
 
 @dataclass(frozen=True)
@@ -202,43 +175,22 @@ class PGD(Runnable):
         """Return whether the loss makes this an estimate of AutoAttack's outcome."""
         return self.loss in ESTIMATES
 
-    @gated
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        targets: Tensor | None = None,
+    def attack_batch(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator, targets: Tensor | None
     ) -> Tensor:
-        """Return adversarial examples (N, C, H, W) from the starts that `generator`, else `seed`, gives.
+        """Return the last iterates from the starts that `generator` gives."""
+        loss, goal = _aim(self.loss, y, targets)
+        x_adv = self._once(model, x, goal, self._begin(x, generator), loss)
+        for _ in range(self.restarts - 1):
+            done = _reached(model, x_adv, goal)
+            again = self._once(model, x, goal, self._begin(x, generator), loss)
+            x_adv = torch.where(per_example(done, x), x_adv, again)
+        return x_adv
 
-        A training loop of one's own passes its generator, so that each batch has starts of its own. With `targets`
-        (N,) each example is to be taken for that class.
-        """
-        return self.perturb(model, x, y, generator=generator or seeded(self.seed), targets=targets)
-
-    def perturb(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        start: Tensor | None = None,
-        targets: Tensor | None = None,
-    ) -> Tensor:
-        """Return adversarial examples from `start`, or from the starts that `generator` (else `seed`) gives."""
-        source = generator or seeded(self.seed)
+    def perturb_from(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Tensor:
+        """Return the last iterates from `start` (N, C, H, W): no restarts, no target, no check of inputs."""
         with evaluating(model), frozen(model):
-            loss, goal = _aim(self.loss, y, targets_of(self.target, targets, model, x, y))
-            x_adv = self._once(model, x, goal, self._begin(x, source) if start is None else start, loss)
-            for _ in range(self.restarts - 1):
-                done = _reached(model, x_adv, goal)
-                again = self._once(model, x, goal, self._begin(x, source), loss)
-                x_adv = torch.where(per_example(done, x), x_adv, again)
-        return _unless_there(x_adv, x, goal)
+            return self._once(model, x, y, start, LOSSES[self.loss])
 
     def iterates(self, model: nn.Module, x: Tensor, y: Tensor, counts: Sequence[int]) -> Iterator[Tensor]:
         """Yield the examples after each of `counts` steps (ascending), in one pass of the largest.
@@ -249,8 +201,7 @@ class PGD(Runnable):
         done, x_adv = 0, self._begin(x, seeded(self.seed))
         for count in counts:
             check(count > done, "counts", tuple(counts), "ascending numbers of steps, at least 1")
-            with evaluating(model), frozen(model):
-                x_adv = replace(self, steps=count - done)._once(model, x, y, x_adv, LOSSES[self.loss])
+            x_adv = replace(self, steps=count - done).perturb_from(model, x, y, x_adv)
             done = count
             yield x_adv
 

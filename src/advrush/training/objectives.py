@@ -58,7 +58,7 @@ class Adversarial:
 
     def perturb(self, model: nn.Module, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """Return PGD examples."""
-        return self.attack.perturb(model, x, y, start=_beside(x, noise, self.attack))
+        return self.attack.perturb_from(model, x, y, _beside(x, noise, self.attack))
 
     def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the adversarial loss and logits."""
@@ -109,7 +109,7 @@ class Mart:
 
     def perturb(self, model: nn.Module, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """Return PGD examples."""
-        return self.attack.perturb(model, x, y, start=_beside(x, noise, self.attack))
+        return self.attack.perturb_from(model, x, y, _beside(x, noise, self.attack))
 
     def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits of the adversarial examples."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -117,6 +117,26 @@ def run_plan(
         )
         said = (*suspicions, *memory.take())
     return Outcome(plan.name, plan.members, _joined(ledger, team), said, single=plan.single, target=plan.target)
+
+
+def run_from_state(
+    plan: Plan,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    state: Mapping[str, Tensor] | None,
+    on_batch: Callable[[dict[str, Tensor]], None] | None,
+    keep_examples: bool,
+    team: Parallel,
+) -> Outcome:
+    """Do what `run_plan` does for a caller who keeps the record as a dictionary of tensors.
+
+    Raises RunError where `state` is not of these examples and this plan.
+    """
+    ledger = None if state is None else Ledger.load(state, len(x), len(plan.members))
+    save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict())
+    return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, team=team)
 
 
 def execute(

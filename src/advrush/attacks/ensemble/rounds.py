@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, Group
 from advrush.attacks.ensemble.single import Runnable
-from advrush.attacks.gate import gated
+from advrush.attacks.gate import seeded_globally
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.threat import Norm, threat_model
 from advrush.modes import evaluating, frozen
 
 
-class Staged(Runnable, ABC):
+class Staged(Runnable):
     """An attack in rounds: frozen dataclasses derive from it and say what one round does."""
 
     eps: float
     norm: Norm
-    seed: int
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Name for tables and files."""
 
     @abstractmethod
     def rounds(self, classes: int) -> int:
@@ -48,21 +41,12 @@ class Staged(Runnable, ABC):
         """Return whether round `number` draws one random image for each example (Square draws as it goes)."""
         return True
 
-    @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return adversarial examples (N, C, H, W), x itself where none is found, for one batch.
-
-        Random numbers come from `generator` if it is given (a training loop's own), else from `seed`.
-        """
-        return self._all_rounds(model, x, y, generator, None)
-
-    def _all_rounds(
-        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None, targets: Tensor | None
+    def attack_batch(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator, targets: Tensor | None
     ) -> Tensor:
-        """Return the examples after all rounds, each on those that no earlier round has broken."""
-        generator = generator or seeded(self.seed)
+        """Return the examples after all rounds, each on those that no earlier round has broken; else x itself."""
         x_adv = x.detach().clone()
-        with undisturbed(model, x.device, self.seed):
+        with seeded_globally(x.device, self.seed):
             logits = predict(exact_model(model), x)
             if targets is None:
                 left = (logits.argmax(dim=1) == y).nonzero().flatten()
@@ -118,7 +102,5 @@ class Staged(Runnable, ABC):
 @contextmanager
 def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
     """Attack in eval mode with frozen parameters; what a random model draws is seeded, then undone."""
-    devices = [device] if device.type == "cuda" else []
-    with evaluating(model), frozen(model), torch.random.fork_rng(devices=devices):
-        torch.random.manual_seed(seed)
+    with evaluating(model), frozen(model), seeded_globally(device, seed):
         yield

@@ -1,7 +1,8 @@
-"""Run a single attack batch by batch, with a seed for each batch."""
+"""The frame of every attack: how it is called on one batch, and how it runs over examples, batch by batch."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,15 +12,16 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.attack import Attack
+from advrush.attacks.attack import Attack, seeded
 from advrush.attacks.ensemble.checks import suspicions
-from advrush.attacks.ensemble.engine import ALONE, Plan, run_plan
+from advrush.attacks.ensemble.engine import ALONE, Plan, run_from_state
 from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.gate import gated
 from advrush.attacks.passes.fast_model import correct, exact_model
 from advrush.attacks.passes.memory import within_memory
 from advrush.attacks.target import targets_of
+from advrush.attacks.threat import per_example
 from advrush.config import check
 from advrush.modes import evaluating, frozen
 from advrush.parallel import Parallel
@@ -29,8 +31,63 @@ SUSPECTED = 32
 """Examples on which the checks of `attacks.ensemble.checks` are made."""
 
 
-class Runnable:
-    """Gives an attack `run`, which tells what it broke."""
+class Runnable(ABC):
+    """An attack: frozen dataclasses derive from it and say what they do to one batch.
+
+    What all attacks have in common is here: calling it checks the inputs, sets the model's mode, finds the targets and
+    the random numbers; `run` tells what was broken. A field `target` makes an attack that can be targeted.
+    """
+
+    seed: int
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name for tables and files."""
+
+    @abstractmethod
+    def attack_batch(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator, targets: Tensor | None
+    ) -> Tensor:
+        """Return adversarial examples (N, C, H, W) in [0, 1] and in the ball.
+
+        The model is in eval mode and frozen. With `targets` (N,) each example is to be taken for that class; only an
+        attack with a field `target` is given some.
+        """
+
+    @gated
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor:
+        """Return adversarial examples (N, C, H, W) of one batch.
+
+        Random numbers come from `generator` if it is given, so that each batch of a training loop has its own, else
+        from `seed`. With `targets` (N,) each example is to be taken for that class. Raises DataError for images,
+        labels or targets, ModelContractError for the model, ConfigError for targets of an attack that takes none.
+        """
+        return self.perturb(model, x, y, generator=generator, targets=targets)
+
+    def perturb(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor:
+        """Return what calling the attack does, without checking images, labels and model: for training steps."""
+        self._check_targets(targets)
+        with evaluating(model), frozen(model):
+            targets = targets_of(getattr(self, "target", None), targets, model, x, y)
+            x_adv = self.attack_batch(model, x, y, generator=generator or seeded(self.seed), targets=targets)
+        return x_adv if targets is None else torch.where(per_example(targets != y, x), x_adv, x)
 
     @gated
     def run(
@@ -61,11 +118,12 @@ class Runnable:
                 rate. ConfigError where the attack takes no target.
             team: the processes among which the examples are shared; each has all of x and y.
         """
+        self._check_targets(targets)
+        plan = Batches(self, batch_size, targets=targets)
+        return run_from_state(plan, model, x, y, state=state, on_batch=on_batch, keep_examples=keep_examples, team=team)
+
+    def _check_targets(self, targets: Tensor | None) -> None:
         check(targets is None or hasattr(self, "target"), "targets", type(self).__name__, "FGSM, PGD or APGD")
-        plan = Batches(self, batch_size, targets=targets)  # type: ignore[arg-type]  # what derives from this is an attack
-        ledger = None if state is None else Ledger.load(state, len(x), 1)
-        save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict())
-        return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, team=team)
 
 
 @dataclass(frozen=True)
