@@ -67,14 +67,22 @@ def test_a_run_is_named_in_the_corner() -> None:
     assert "0a1b2c3d" in to_svg(signed(search_curves(rows), "0a1b2c3d"), title="x")
 
 
-def test_every_curve_of_a_report_has_its_numbers(tmp_path: Path) -> None:
+def test_every_figure_of_a_report_has_its_drawing_and_its_numbers(tmp_path: Path) -> None:
     search = make_search(tmp_path)
     training = make_training(tmp_path)
     attack = make_evaluation(tmp_path, model=f"train/{training.name}", correct={"clean": 400, "pgd20": 200})
     page = write_report(tmp_path / "report.html", title="All", runs=[search, training, attack]).read_text()
-    plots = len(re.findall(r'<figure class="plot', page))
-    files = re.findall(r'<a download="([^"]+\.csv)" href="data:[^,]+,([^"]*)"', page)
-    assert len(files) == plots == 4
-    text = next(unquote(content) for name, content in files if name.startswith("accuracy-on"))
+    parts = [part.split("</figure>")[0] for part in page.split("<figure ")[1:]]
+    figures = [part for part in parts if not part.startswith('class="example')]  # photographs
+    assert sum(figure.startswith('class="plot') for figure in figures) == 4
+    files = [re.findall(r'<a download="[^"]+\.(svg|csv)" href="data:[^,]+,([^"]*)"', figure) for figure in figures]
+    assert {tuple(kind for kind, _ in pair) for pair in files} == {("svg", "csv")}
+    assert all(len(list(csv.DictReader(io.StringIO(unquote(pair[1][1]))))) > 1 for pair in files)
+    assert all(
+        figure.count(search.name[-8:]) for figure in figures if 'class="heat' in figure or 'class="cell' in figure
+    )
+    name = re.search(r'download="(accuracies-[^"]+\.csv)" href="data:[^,]+,([^"]*)"', page)
+    assert name is not None
+    text = unquote(name[2])
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["x"], float(row["y"])) for row in rows] == [("clean", 80.0), ("PGD-20", 40.0)]

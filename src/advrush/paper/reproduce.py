@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +19,7 @@ from advrush.paper.render import board_markdown, to_csv, to_html, to_latex, to_m
 from advrush.paper.scale import Scale, read_scale
 from advrush.paper.tables import Table, build_table
 from advrush.report import Section, write_report
-from advrush.report.downloads import csv_file, svg_file
-from advrush.report.drawing.series import Drawing
+from advrush.report.downloads import drawing_files
 from advrush.run import environment, write_atomically
 
 TABLES = ("table", "transfer")
@@ -137,15 +134,8 @@ def write(found: Reproduction, folder: Path) -> Path:
 
 
 def _write_picture(folder: Path, key: str, picture: Picture) -> None:
-    plain = svg_file(picture.name, picture.svg).content
-    write_atomically(folder / f"{key}-{picture.name}.svg", plain)
-    values = picture.svg.values if isinstance(picture.svg, Drawing) else ()
-    if values:
-        buffer = io.StringIO()
-        out = csv.writer(buffer, lineterminator="\n")
-        out.writerow(values[0]._fields)
-        out.writerows(values)
-        write_atomically(folder / f"{key}-{picture.name}.csv", buffer.getvalue())
+    for file in drawing_files(picture.svg, picture.name):
+        write_atomically(folder / f"{key}-{picture.name}.{file.kind.lower()}", file.content)
 
 
 def sections(found: Reproduction) -> list[Section]:
@@ -187,10 +177,7 @@ def _pictures(figure: Drawn) -> Markup:
         return Markup("<p>Nothing of it is there yet.</p>")
     shown = []
     for picture in figure.pictures:
-        files = [svg_file(f"{figure.artifact.key} {picture.name}", picture.svg)]
-        if isinstance(picture.svg, Drawing) and picture.svg.values:
-            values = picture.svg.values
-            files.append(csv_file(f"{figure.artifact.key} {picture.name}", values[0]._fields, values))
+        files = drawing_files(picture.svg, f"{figure.artifact.key} {picture.name}")
         links = Markup("").join(
             Markup('<a download="{}" href="{}" aria-label="Save {}">{}</a>').format(f.name, f.uri, f.name, f.kind)
             for f in files

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from markupsafe import Markup
 
-from advrush.report.drawing.series import Drawing, Value
+from advrush.report.drawing.drawn import Drawing
 
 
 class Download(NamedTuple):
@@ -50,11 +50,19 @@ def csv_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
 
 
 def figure_files(svg: str, caption: str) -> list[Download]:
-    """Return the files of a figure by the first words of its caption: the drawing, and its numbers if it has them."""
-    name = " ".join(caption.split()[:8])
-    shown = svg.values if isinstance(svg, Drawing) else ()
-    return [svg_file(name, svg), *([csv_file(name, Value._fields, shown)] if shown else [])]
+    """Return the files of a figure by the first words of its name, else of its caption."""
+    name = svg.name if isinstance(svg, Drawing) else caption
+    return drawing_files(svg, " ".join(name.split()[:WORDS]))
 
+
+def drawing_files(svg: str, name: str) -> list[Download]:
+    """Return the files of a figure: the drawing, and its numbers if it has them."""
+    numbers = [csv_file(name, svg.columns, svg.rows)] if isinstance(svg, Drawing) and svg.rows else []
+    return [svg_file(name, svg), *numbers]
+
+
+WORDS = 10
+"""Of a figure's name that become its file's."""
 
 SAFE = "/:;=,!*'$@?+ "
 """Characters that need no escape in a data URI inside a quoted attribute."""

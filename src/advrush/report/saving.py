@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from markupsafe import Markup
-
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
 from advrush.report.drawing.cell_text import to_dot, to_mermaid
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.differences import only_in
+from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.svg import stacked
 from advrush.report.drawing.svg_pdf import to_pdf
 from advrush.report.labels import kind_label
@@ -45,7 +44,7 @@ def save_cells(architectures: Mapping[str, Architecture], path: Path) -> Path:
     return path
 
 
-def drawn_cells(architectures: Mapping[str, Architecture]) -> list[tuple[str, Markup]]:
+def drawn_cells(architectures: Mapping[str, Architecture]) -> list[tuple[str, Drawing]]:
     """Return titles and drawings, kind by kind; of two architectures, with what the other lacks marked."""
     names = list(architectures)
     found = []

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from markupsafe import Markup
 
 from advrush.report.drawing.cell_layout import OUTPUT, Item, Layout, arrange
+from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.palette import primitive_color
 from advrush.report.drawing.svg import document, element, text
 from advrush.report.labels import primitive_label, state_label
@@ -24,11 +25,16 @@ LETTER = 6.5
 """Width that a letter of 11.5 px may take."""
 
 
-def draw_cell(graph: CellGraph, *, title: str = "Cell", marked: Collection[int] = ()) -> Markup:
+COLUMNS = ("node", "input", "primitive", "marked")
+"""Of a cell's numbers: a row for each edge."""
+
+
+def draw_cell(graph: CellGraph, *, title: str = "Cell", marked: Collection[int] = (), digest: str = "") -> Drawing:
     """Draw a cell of any search space: groups of class `state`, `edge` (one a primitive) and `join` (outputs).
 
     Edges whose index is in `marked` have a dashed frame: what another cell lacks. Colors other than the primitives' own
-    are `currentColor`: the drawing suits light and dark pages.
+    are `currentColor`: the drawing suits light and dark pages. `digest`, of the run that is shown, stands in the
+    corner.
     """
     layout = arrange(graph)
     box = max((len(primitive_label(edge.primitive)) for edge in graph.edges), default=8) * LETTER + 16
@@ -40,7 +46,17 @@ def draw_cell(graph: CellGraph, *, title: str = "Cell", marked: Collection[int] 
     low = layout.height + 2 * MARGIN + 8
     width = max(xs[-1] + STATE, 320.0) + 2 * MARGIN
     foot = element("g", *legend, transform=f"translate({MARGIN} {low})")
-    return document(width, low + legend_height, f"{title}: {describe_cell(graph)}", body, foot)
+    told = f"{title}: {describe_cell(graph)}"
+    svg = document(width, low + legend_height + (10 if digest else 0), told, body, foot, corner=digest)
+    return Drawing.of(
+        svg, f"{title} {digest}", COLUMNS, [_row(graph, edge, edge in marked) for edge in range(len(graph.edges))]
+    )
+
+
+def _row(graph: CellGraph, index: int, marked: bool) -> tuple[object, ...]:
+    edge = graph.edges[index]
+    ends = (state_label(state, graph.inputs) for state in (edge.target, edge.source))
+    return (*ends, edge.primitive, int(marked))
 
 
 def describe_cell(graph: CellGraph) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
+from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.svg import document, element, text
 from advrush.report.labels import kind_label, primitive_label, state_label
 from advrush.report.records import Array, softmax
@@ -15,28 +16,35 @@ LEFT, TOP = 84.0, 74.0
 RIGHT = 52.0
 """Room for the last, slanted column name."""
 
+COLUMNS = ("from", "to", "primitive", "softmax of alpha", "kept")
 
-def alpha_heatmap(space: Space, alphas: Array, *, kind: str, graph: CellGraph | None = None) -> Markup:
+
+def alpha_heatmap(
+    space: Space, alphas: Array, *, kind: str, graph: CellGraph | None = None, digest: str = ""
+) -> Drawing:
     """Draw softmax(alphas) of one cell kind; `alphas` is (edges, primitives), raw.
 
     The tint grows from the panel's smallest weight to its largest, up to one that text still stands out from. What
-    `graph` (the derived cell) keeps is outlined.
+    `graph` (the derived cell) keeps is outlined. `digest`, of the run that is shown, stands in the corner.
     """
     weights = softmax(np.asarray(alphas, dtype=np.float64))
     depth = (weights - weights.min()) / max(np.ptp(weights), 1e-12)
     inputs, edges = space.topology.inputs, space.topology.edges
     kept = {(edge.source, edge.target, edge.primitive) for edge in graph.edges} if graph else set()
     parts = [_column_name(column, name) for column, name in enumerate(space.primitives)]
+    rows: list[tuple[object, ...]] = []
     for row, (source, target) in enumerate(edges):
         y = TOP + row * ROW
-        name = f"{state_label(source, inputs)} → {state_label(target, inputs)}"
-        parts.append(text(LEFT - 8, y + ROW / 2, name, size=11, anchor="end"))
+        ends = [state_label(state, inputs) for state in (source, target)]
+        parts.append(text(LEFT - 8, y + ROW / 2, " → ".join(ends), size=11, anchor="end"))
         for column, primitive in enumerate(space.primitives):
             chosen = (source, target, primitive) in kept
             parts.append(_square(weights[row, column], depth[row, column], column, y, chosen=chosen))
+            rows.append((*ends, primitive, float(weights[row, column]), int(chosen)))
     width = LEFT + CELL * len(space.primitives) + RIGHT
     title = f"{kind_label(kind)}: softmax of alpha, {len(edges)} edges by {len(space.primitives)} primitives"
-    return document(width, TOP + ROW * len(edges) + 6, title, *parts)
+    svg = document(width, TOP + ROW * len(edges) + (16 if digest else 6), title, *parts, corner=digest)
+    return Drawing.of(svg, f"softmax of alpha, {kind_label(kind).lower()} {digest}", COLUMNS, rows)
 
 
 def _square(weight: float, depth: float, column: int, y: float, *, chosen: bool) -> Markup:

@@ -15,8 +15,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from advrush.report.drawing.architectures import PAIRS
+from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.palette import SERIES
-from advrush.report.drawing.series import Drawing, values
+from advrush.report.drawing.series import Value, values
 from advrush.report.drawing.svg import subscripts
 
 LETTERS = 130
@@ -119,7 +120,8 @@ def to_svg(figure: Figure, *, title: str) -> Drawing:
     for color, name in [(INK, "ink"), (LINE, "line"), *_variables()]:
         svg = svg.replace(color, f"var(--{name}, {color})")
     label = Markup.escape(title)
-    return Drawing.of(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip(), numbers)
+    whole = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
+    return Drawing.of(whole, title, Value._fields, numbers)
 
 
 def _variables() -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
@@ -20,19 +19,6 @@ class Value(NamedTuple):
     series: str
     x: float | str
     y: float
-
-
-class Drawing(Markup):
-    """An SVG with the numbers that it shows."""
-
-    values: tuple[Value, ...] = ()
-
-    @classmethod
-    def of(cls, svg: str, values: tuple[Value, ...]) -> Drawing:
-        """Return the SVG with its numbers beside it."""
-        drawing = cls(svg)
-        drawing.values = values
-        return drawing
 
 
 def values(figure: Figure) -> tuple[Value, ...]:

@@ -27,10 +27,14 @@ def number(value: object) -> str:
     return str(value)
 
 
-def document(width: float, height: float, title: str, *children: str) -> Markup:
-    """Return a whole SVG: its own size, scalable, drawn in the text color of where it stands, titled for readers."""
+def document(width: float, height: float, title: str, *children: str, corner: str = "") -> Markup:
+    """Return a whole SVG: its own size, scalable, drawn in the text color of where it stands, titled for readers.
+
+    `corner`: a small text in the lower right corner, such as the digest of the run that is shown.
+    """
+    told = [text(width - 3, height - 7, corner, size=8, anchor="end", opacity=0.7)] if corner else []
     return element(
-        "svg", element("title", title), *children,
+        "svg", element("title", title), *children, *told,
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {number(width)} {number(height)}",
         width=width, height=height, role="img", aria_label=title, font_family="system-ui, sans-serif", fill="none",
     )  # fmt: skip

@@ -14,6 +14,7 @@ from advrush.report.drawing.architectures import Look
 from advrush.report.drawing.axes import Rows, dots, epoch_axis, log_curve, mark_switch
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.differences import only_in
+from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.heatmap import alpha_heatmap
 from advrush.report.drawing.palette import series_color
 from advrush.report.drawing.plot import legend_above, new_figure, signed, to_svg, xy
@@ -87,14 +88,17 @@ def _search(record: Record, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "record": record,
-        "cells": {kind: draw_cell(cell, title=f"{name}, {kind_label(kind).lower()}") for kind, cell in cells.items()},
+        "cells": {
+            kind: draw_cell(cell, title=f"{name}, {kind_label(kind).lower()}", digest=record.digest)
+            for kind, cell in cells.items()
+        },
         "genotype": json.dumps(genotype.to_dict()) if genotype else None,
         "curves": to_svg(signed(search_curves(rows), record.digest), title=f"{name}: losses and curvature by epoch")
         if rows
         else None,
         "film": _film(record, name),
         "heatmaps": {
-            kind: alpha_heatmap(space, alphas[kind], kind=kind, graph=cells.get(kind))
+            kind: alpha_heatmap(space, alphas[kind], kind=kind, graph=cells.get(kind), digest=record.digest)
             for kind in space.kinds
             if kind in alphas
         }
@@ -121,7 +125,7 @@ class Scene(NamedTuple):
 
     first: int
     last: int
-    cells: dict[str, Markup]
+    cells: Mapping[str, Drawing]
 
 
 def _film(record: Record, name: str) -> list[Scene]:
@@ -138,6 +142,7 @@ def _film(record: Record, name: str) -> list[Scene]:
                 cell,
                 title=f"{name}, {kind_label(kind).lower()} after epoch {epoch + 1}",
                 marked=only_in(cell, before[kind]) if scenes else (),
+                digest=record.digest,
             )
             for kind, cell in cells.items()
         }
