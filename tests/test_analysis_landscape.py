@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,13 +13,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush import analyze_curvature, analyze_landscape, input_landscape, weight_landscape
-from advrush.analysis import CurvatureConfig, LandscapeConfig
+from advrush.analysis import CurvatureConfig, LandscapeConfig, pieces
 from advrush.analysis.intervals import correlation, mean_interval, spearman
+from advrush.analysis.pieces import Piece, Pieces
 from advrush.analysis.slope import steepest
 from advrush.curvature import input_gradient, measure_curvature
 from advrush.data import DataConfig
 from advrush.errors import ConfigError, ModelContractError
 from advrush.models.weights.saved import load
+from advrush.run import Run
 
 
 def network() -> nn.Module:
@@ -120,6 +124,48 @@ def test_the_same_command_gives_the_same_bytes(trained: tuple[Path, Path], tmp_p
     weights = LandscapeConfig(data=DataConfig("digits"), images=10, points=3, around="weights")
     moved = analyze_landscape(trained[0], weights, runs_dir=tmp_path, display=False)
     assert moved.path != runs[0].path and moved.result()["loss"] == pytest.approx(result["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("what", ["input", "weights", "curvature"])
+def test_an_interrupted_analysis_goes_on_and_gives_the_same_bytes(
+    what: Literal["input", "weights", "curvature"], trained: tuple[Path, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    class Killed(BaseException):
+        pass
+
+    computed: list[str] = []
+    keep = Pieces.__call__
+
+    def counted(self: Pieces, name: str, compute: Callable[[], Piece]) -> Piece:
+        def known() -> Piece:
+            if stops and len(computed) == 2:
+                raise Killed
+            computed.append(name)
+            return compute()
+
+        return keep(self, name, known)
+
+    def run(folder: str) -> Run:
+        runs_dir, data = tmp_path / folder, DataConfig("digits")
+        if what == "curvature":
+            config = CurvatureConfig(data=data, images=10, batch_size=3)
+            return analyze_curvature(trained[0], config, runs_dir=runs_dir, display=False)
+        plane = LandscapeConfig(data=data, images=5, points=3, batch_size=9, around=what)
+        return analyze_landscape(trained[0], plane, runs_dir=runs_dir, display=False)
+
+    monkeypatch.setattr(pieces, "EVERY", 0.0)
+    monkeypatch.setattr(Pieces, "__call__", counted)
+    stops = True
+    with pytest.raises(Killed):
+        run("part")
+    stops, first = False, list(computed)
+    last = run("part")
+    assert not set(computed[2:]) & set(first), "what was done is done again"
+    whole = run("whole")
+    name = "curvature.safetensors" if what == "curvature" else "landscape.safetensors"
+    for file in (name, "result.json"):
+        assert (last.path / file).read_bytes() == (whole.path / file).read_bytes(), file
 
 
 def test_a_curvature_run_has_l_lambda_beside_the_spectrum(trained: tuple[Path, Path], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from advrush.config import check
 from advrush.data import Split
 from advrush.data.batches import epoch_batches
+from advrush.errors import ConfigError
 from advrush.models.normalize import Normalized
 
 MOMENTUM = 0.9
@@ -217,6 +218,9 @@ def _check_alike(start: dict[str, Tensor], end: dict[str, Tensor]) -> None:
     different = different or [name for name in start if start[name].shape != end[name].shape]
     expected = "two networks of one architecture and size"
     if different:
-        shapes = [tuple(each[different[0]].shape) if different[0] in each else None for each in (start, end)]
-        check(False, f"parameter {different[0]}", tuple(shapes), expected)
+        name = different[0]
+        first, second = (f"shape {tuple(each[name].shape)}" if name in each else "none" for each in (start, end))
+        raise ConfigError(
+            f"parameter {name}: got {first} in the first network and {second} in the second; expected {expected}"
+        )
     check(bool(start), "parameters", "none", expected)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advrush.analysis.config import CurvatureConfig
 from advrush.analysis.intervals import mean_interval
+from advrush.analysis.pieces import Pieces
 from advrush.analysis.spectrum import InputSpectrum, input_spectrum
 from advrush.analysis.stage import analyze, pixels, test_images
 from advrush.curvature import input_gradient
@@ -71,6 +72,7 @@ def _measure(
     spectrum = input_spectrum(
         model, x, y, method=config.method, tolerance=config.tolerance, steps=config.steps, probes=config.probes,
         batch_size=config.batch_size, seed=config.seed, on_batch=lambda _: next(steps, None), whole=config.whole,
+        remember=Pieces.of(run),
     )  # fmt: skip
     parts = [step_curvature(model, x[rows], y[rows], h=config.h) for rows in _batches(len(x), config.batch_size)]
     with evaluating(model), torch.no_grad():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from advrush.analysis.pieces import Piece, Remember, forgetful
 from advrush.attacks.gate import check_images, check_labels
 from advrush.config import check
 from advrush.curvature import input_gradient
@@ -47,6 +49,7 @@ def input_landscape(
     batch_size: int = 512,
     seed: int = 0,
     on_batch: Callable[[int], object] | None = None,
+    remember: Remember = forgetful,
 ) -> Landscape:
     """Return each image's cross-entropy at `x + sqrt(D) (i r + j v)` for i, j from -extent to extent.
 
@@ -63,7 +66,8 @@ def input_landscape(
         points: along each side, odd.
         batch_size: images at once.
         seed: of v; the same for all networks, before it is made orthogonal.
-        on_batch: called with the number of passed images after each batch.
+        on_batch: called with the number of passed images, again and again.
+        remember: keeps the losses of each few images, so that an interrupted call goes on (see `analysis.pieces`).
 
     An image whose gradient is zero gets a random r. Raises DataError for images outside [0, 1],
     ModelContractError for a loss that is not finite.
@@ -78,16 +82,21 @@ def input_landscape(
         r, v = r * step, v * step
         offsets = torch.cartesian_prod(axis, axis).to(x)
         each = max(1, batch_size // len(offsets))
-        losses = torch.empty((len(x), len(offsets)), dtype=x.dtype)
+        parts = []
         with torch.no_grad():
             for first in range(0, len(x), each):
                 rows = slice(first, first + each)
-                for begin in range(0, len(offsets), batch_size):
-                    part = offsets[begin : begin + batch_size]
-                    losses[rows, begin : begin + len(part)] = _losses(model, x[rows], y[rows], r[rows], v[rows], part)
-                    if on_batch:
-                        on_batch(len(x[rows]) * len(part))
-    return finite(Landscape(axis, losses.view(len(x), points, points)))
+                moves = (x[rows], y[rows], r[rows], v[rows], offsets)
+                parts.append(remember(f"images {first}", partial(_plane, model, *moves, batch_size))["losses"])
+                if on_batch:
+                    on_batch(len(x[rows]) * len(offsets))
+    return finite(Landscape(axis, torch.cat(parts).view(len(x), points, points)))
+
+
+def _plane(model: nn.Module, x: Tensor, y: Tensor, r: Tensor, v: Tensor, offsets: Tensor, batch_size: int) -> Piece:
+    """Return the losses (n, offsets) of a few images at all points."""
+    parts = offsets.split(batch_size)  # type: ignore[no-untyped-call]
+    return {"losses": torch.cat([_losses(model, x, y, r, v, part) for part in parts], dim=1).cpu()}
 
 
 def finite(landscape: Landscape) -> Landscape:

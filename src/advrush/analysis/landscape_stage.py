@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from advrush.analysis.config import LandscapeConfig
 from advrush.analysis.input_plane import Landscape, input_landscape
 from advrush.analysis.intervals import mean_interval
+from advrush.analysis.pieces import Pieces
 from advrush.analysis.slope import steepest_slope
 from advrush.analysis.spectrum import input_spectrum
 from advrush.analysis.stage import analyze, pixels, test_images
@@ -55,19 +56,22 @@ def _measure(
 ) -> None:
     model = found.model.to(device)
     x, y = pixels(dataset, device)
-    landscape = _surface(model, x, y, config, screen)
+    pieces = Pieces.of(run)
+    landscape = _surface(model, x, y, config, screen, pieces)
     run.save_tensors(
         "landscape.safetensors",
         {"coordinates": landscape.coordinates, "losses": landscape.losses, "mean": landscape.mean, "y": y},
     )
     slope = steepest_slope(landscape, seed=config.seed)
-    spectrum = input_spectrum(model, x, y, seed=config.seed)
+    spectrum = input_spectrum(model, x, y, seed=config.seed, remember=pieces)
     curvature = mean_interval(spectrum.lambda_max.numpy(), seed=config.seed)
     screen.line(f"steepest slope  {slope['value']:.4g}  [{slope['low']:.4g}, {slope['high']:.4g}]")
     run.finish(_result(config, dataset, landscape) | {"steepest_slope": slope, "lambda_max": curvature})
 
 
-def _surface(model: nn.Module, x: Tensor, y: Tensor, config: LandscapeConfig, screen: Display) -> Landscape:
+def _surface(
+    model: nn.Module, x: Tensor, y: Tensor, config: LandscapeConfig, screen: Display, pieces: Pieces
+) -> Landscape:
     """Return the surface; the bar counts per mille of the passes."""
     total, passed, shown = len(x) * config.points**2, 0, 0
     bar = iter(screen.steps(range(1000), total=1000))
@@ -81,7 +85,7 @@ def _surface(model: nn.Module, x: Tensor, y: Tensor, config: LandscapeConfig, sc
 
     shape: dict[str, Any] = {
         "extent": config.half_side, "points": config.points, "batch_size": config.batch_size, "seed": config.seed,
-        "on_batch": advance,
+        "on_batch": advance, "remember": pieces,
     }  # fmt: skip
     if config.around == "weights":
         return weight_landscape(model, x, y, **shape)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from advrush.analysis.linearity import piecewise_linear
+from advrush.analysis.pieces import Piece, Remember, forgetful
 from advrush.analysis.precision import in_double
 from advrush.analysis.spectrum_exact import exact_spectrum
 from advrush.analysis.spectrum_lanczos import lanczos_spectrum
@@ -66,6 +68,7 @@ def input_spectrum(
     whole: bool = False,
     seed: int = 0,
     on_batch: Callable[[int], object] | None = None,
+    remember: Remember = forgetful,
 ) -> InputSpectrum:
     """Return the spectrum of each image's input Hessian: H = d^2 cross_entropy(f(x), y) / dx^2.
 
@@ -88,6 +91,7 @@ def input_spectrum(
             times channels, it finds all eigenvalues.
         seed: of Lanczos's first vectors and of the probes.
         on_batch: called with the number of images done after each batch.
+        remember: keeps the spectra of each batch, so that an interrupted call goes on (see `analysis.pieces`).
 
     Raises ConfigError where `method` is exact and the network is not piecewise linear, DataError for images outside
     [0, 1], ModelContractError for a model that has no derivatives.
@@ -107,24 +111,21 @@ def input_spectrum(
         for begin in range(0, len(x), batch_size):
             rows = slice(begin, begin + batch_size)
             if chosen == "exact":
-                parts.append(exact_spectrum(exact, x[rows], y[rows]))
+                compute: Callable[[], Part] = partial(exact_spectrum, exact, x[rows], y[rows])
             else:
                 generator = torch.Generator().manual_seed(derive_seed(Purpose.PROBE_BATCH, seed, begin))
-                parts.append(
-                    lanczos_spectrum(
-                        exact,
-                        x[rows],
-                        y[rows],
-                        tolerance=tolerance,
-                        steps=steps,
-                        probes=probes,
-                        whole=whole,
-                        generator=generator,
-                    )
-                )
+                compute = partial(
+                    lanczos_spectrum, exact, x[rows], y[rows], tolerance=tolerance, steps=steps, probes=probes,
+                    whole=whole, generator=generator,
+                )  # fmt: skip
+            parts.append(Part(**remember(f"spectrum {begin}", partial(_fields, compute))))
             if on_batch:
                 on_batch(min(begin + batch_size, len(x)))
     return _joined(parts, chosen)
+
+
+def _fields(compute: Callable[[], Part]) -> Piece:
+    return dict(vars(compute()))
 
 
 def choose_method(model: nn.Module, x: Tensor, method: Method) -> Literal["exact", "lanczos"]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush.analysis.input_plane import Landscape, finite, grid
+from advrush.analysis.pieces import Piece, Remember, forgetful
 from advrush.attacks.gate import check_images, check_labels
 from advrush.config import check
 from advrush.modes import evaluating
@@ -25,6 +27,7 @@ def weight_landscape(
     batch_size: int = 512,
     seed: int = 0,
     on_batch: Callable[[int], object] | None = None,
+    remember: Remember = forgetful,
 ) -> Landscape:
     """Return each image's cross-entropy at the weights `w + i d + j e`, for i and j from -extent to extent.
 
@@ -42,17 +45,24 @@ def weight_landscape(
     generator = torch.Generator().manual_seed(seed)
     d, e = (filter_normalized(own, generator) for _ in range(2))
     start = [parameter.detach().clone() for parameter in own]
-    losses = torch.empty((len(x), points, points), dtype=x.dtype)
+
+    def row(i: float) -> Piece:
+        """Return the losses (N, points) of the weights moved by i along the first direction."""
+        found = []
+        for j in axis.tolist():
+            for parameter, w, along, across in zip(own, start, d, e, strict=True):
+                parameter.copy_(w + i * along + j * across)
+            parts = zip(x.split(batch_size), y.split(batch_size), strict=True)  # type: ignore[no-untyped-call]
+            found.append(torch.cat([cross_entropy(moved(a), b, reduction="none") for a, b in parts]))
+        return {"losses": torch.stack(found, dim=1).cpu()}
+
+    rows = []
     with evaluating(moved), torch.no_grad():
-        for row, i in enumerate(axis.tolist()):
-            for column, j in enumerate(axis.tolist()):
-                for parameter, w, along, across in zip(own, start, d, e, strict=True):
-                    parameter.copy_(w + i * along + j * across)
-                parts = zip(x.split(batch_size), y.split(batch_size), strict=True)  # type: ignore[no-untyped-call]
-                losses[:, row, column] = torch.cat([cross_entropy(moved(a), b, reduction="none") for a, b in parts])
-                if on_batch:
-                    on_batch(len(x))
-    return finite(Landscape(axis, losses))
+        for number, i in enumerate(axis.tolist()):
+            rows.append(remember(f"row {number}", partial(row, i))["losses"])
+            if on_batch:
+                on_batch(len(x) * points)
+    return finite(Landscape(axis, torch.stack(rows, dim=1)))
 
 
 def filter_normalized(parameters: list[nn.Parameter], generator: torch.Generator) -> list[Tensor]:
