@@ -91,8 +91,8 @@ class ProgramSide:
         self.weights, self.alphas = net.weights(), net.alphas()
         self.optimizer = torch.optim.SGD(self.weights, 0.025, 0.9, weight_decay=3e-4)
         self.alpha_optimizer = torch.optim.Adam(list(self.alphas.values()), 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
-        team = Parallel(0, 1, torch.device(args.device))
-        self.batch = Batch(x, y, x_val, y_val, self.optimizer, team, torch.Generator())
+        processes = Parallel(0, 1, torch.device(args.device))
+        self.batch = Batch(x, y, x_val, y_val, self.optimizer, processes, torch.Generator())
 
     def alpha(self, regularized: bool) -> None:
         objective = AdvRush(GAMMA, H) if regularized else Darts()

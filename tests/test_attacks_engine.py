@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import APGD, FAB, FGSM, MIFGSM, PGD, Attack, AutoAttack, Ledger, Outcome, Square
-from advrush.attacks.ensemble.engine import ALONE, run_plan
+from advrush.attacks.ensemble.engine import run_plan
 from advrush.attacks.ensemble.single import plan_of
 from advrush.attacks.passes.counting import counting
 from advrush.errors import ConfigError, RunError
-from advrush.parallel import Parallel
+from advrush.parallel import ALONE, Parallel
 from attack_models import images, small
 
 EPS = 0.02
@@ -99,11 +99,11 @@ class Half(Parallel):
 
     heard: dict[str, list[Tensor]] | None = None
 
-    def largest(self, tensor: Tensor) -> Tensor:
-        return self._with_other("largest", tensor, torch.maximum)
+    def maximum(self, tensor: Tensor) -> Tensor:
+        return self._with_other("maximum", tensor, torch.maximum)
 
-    def total(self, tensor: Tensor) -> Tensor:
-        return self._with_other("total", tensor, torch.add)
+    def sum(self, tensor: Tensor) -> Tensor:
+        return self._with_other("sum", tensor, torch.add)
 
     def _with_other(self, kind: str, tensor: Tensor, combine: Any) -> Tensor:
         assert self.heard is not None
@@ -122,8 +122,8 @@ def test_two_processes_find_what_one_does(attack: Any) -> None:
     heard: dict[str, list[Tensor]] = {}
     second = Half(1, 2, torch.device("cpu"), heard)
     with pytest.raises(AssertionError, match="no process has"):  # it hears nothing of the first one here
-        run_plan(plan_of(attack, 8), model, x, y, team=second)
-    both = run_plan(plan_of(attack, 8), model, x, y, team=replace(second, rank=0))
+        run_plan(plan_of(attack, 8), model, x, y, processes=second)
+    both = run_plan(plan_of(attack, 8), model, x, y, processes=replace(second, rank=0))
     assert both.broken_by() == whole.broken_by()
     if not isinstance(attack, AutoAttack):  # a share of an ensemble's examples makes other batches
         assert (both.forwards, both.backwards) == (whole.forwards, whole.backwards)
@@ -156,7 +156,7 @@ class Shift:
 def test_an_attack_of_ones_own_needs_no_base_class() -> None:
     model, x, y = problem()
     assert isinstance(Shift(), Attack)
-    outcome = run_plan(plan_of(Shift(), 8), model, x, y, team=ALONE)
+    outcome = run_plan(plan_of(Shift(), 8), model, x, y, processes=ALONE)
     with torch.no_grad():
         assert torch.equal(outcome.flags, (model(x).argmax(1) == y) & (model(1 - x).argmax(1) == y))
     assert outcome.attacks == ("shift",)

@@ -145,5 +145,5 @@ def test_examples_are_kept_by_one_process_alone(model: nn.Module) -> None:
     with pytest.raises(AdvrushError, match="keep_examples"):
         measure(
             model, test.images.float() / 255, test.labels, attacks=[FGSM(0.1)], keep_examples=True,
-            team=replace(ALONE, world=2),
+            processes=replace(ALONE, world=2),
         )  # fmt: skip

@@ -166,13 +166,13 @@ def test_authors_fidelity_computes_what_all_deviations_together_do(tmp_path: Pat
 
 def test_without_a_split_the_architecture_always_sees_the_first_images() -> None:
     dataset = TINY.data.load(None)
-    team = Parallel(0, 1, torch.device("cpu"))
+    processes = Parallel(0, 1, torch.device("cpu"))
     plain = replace(TINY, crop=0, deviations=Deviations(no_split=True))
-    steps = list(Streams.of(plain, dataset, team).epoch(3))
+    steps = list(Streams.of(plain, dataset, processes).epoch(3))
     assert len(steps) == len(dataset.train) // TINY.batch_size
     assert torch.equal(torch.cat([y for (_, y), _ in steps]), dataset.train.labels)
     assert all(torch.equal(y_val, dataset.train.labels[: TINY.batch_size]) for _, (_, y_val) in steps)
-    augmented = list(Streams.of(replace(plain, crop=1), dataset, team).epoch(3))
+    augmented = list(Streams.of(replace(plain, crop=1), dataset, processes).epoch(3))
     assert not torch.equal(augmented[0][1][0], augmented[1][1][0])
 
 

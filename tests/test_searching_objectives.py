@@ -35,8 +35,8 @@ def make() -> Make:
         optimizer = torch.optim.SGD(supernet.weights(), lr=0.05, momentum=0.9, weight_decay=3e-4)
         x, x_val = torch.randn(2, 4, 1, 8, 8).double()
         y, y_val = torch.tensor([0, 1, 2, 0]), torch.tensor([2, 1, 0, 1])
-        team = Parallel(0, 1, torch.device("cpu"))
-        return supernet, Batch(x, y, x_val, y_val, optimizer, team, torch.Generator().manual_seed(0))
+        processes = Parallel(0, 1, torch.device("cpu"))
+        return supernet, Batch(x, y, x_val, y_val, optimizer, processes, torch.Generator().manual_seed(0))
 
     return build
 

@@ -88,7 +88,7 @@ class Other(Parallel):
 
     answers: tuple[bool, ...] = ()
 
-    def share(self, flag: bool) -> bool:
+    def broadcast(self, flag: bool) -> bool:
         return self.answers[0]
 
 

@@ -27,7 +27,7 @@ class Parallel:
         """Tell whether this process writes files and prints."""
         return self.rank == 0
 
-    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+    def average_(self, tensors: Iterable[torch.Tensor]) -> None:
         """Replace each tensor by its mean over the processes, in place, with one all-reduce for each dtype."""
         if self.world == 1:
             return
@@ -42,7 +42,7 @@ class Parallel:
             for tensor, piece in zip(group, pieces, strict=True):
                 tensor.detach().copy_(piece.view(tensor.shape))
 
-    def largest(self, tensor: torch.Tensor) -> torch.Tensor:
+    def maximum(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the elementwise maximum over the processes."""
         if self.world == 1:
             return tensor
@@ -51,7 +51,7 @@ class Parallel:
         dist.all_reduce(found, op=dist.ReduceOp.MAX)
         return found.to(tensor.device)
 
-    def total(self, tensor: torch.Tensor) -> torch.Tensor:
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the sum over the processes."""
         if self.world == 1:
             return tensor
@@ -64,7 +64,7 @@ class Parallel:
         if self.world > 1:
             dist.barrier()
 
-    def share(self, flag: bool) -> bool:
+    def broadcast(self, flag: bool) -> bool:
         """Return rank 0's `flag` on every process, so that all take the same branch."""
         if self.world == 1:
             return flag
@@ -73,22 +73,25 @@ class Parallel:
         return bool(value.item())
 
 
+ALONE = Parallel(0, 1, torch.device("cpu"))
+"""A process by itself."""
+
 LOST = ("closed by peer", "reset by peer", "Broken pipe", "Connection refused", "imed out", "imeout", "gloo/")
 """Words of the messages of collectives that miss a process."""
 
 
 @contextmanager
-def together(team: Parallel) -> Iterator[None]:
+def together(processes: Parallel) -> Iterator[None]:
     """Raise RunError, in place of what a collective raises, where another process of the job has ended."""
     try:
         yield
     except RuntimeError as error:
         lost = isinstance(error, dist.DistError) or any(words in str(error) for words in LOST)
-        if team.world == 1 or not lost:
+        if processes.world == 1 or not lost:
             raise
         raise RunError(
-            f"another process of this job of {team.world} has ended or cannot be reached, so process {team.rank} ends "
-            "too. Start the job again: it goes on from what was finished"
+            f"another process of this job of {processes.world} has ended or cannot be reached, so process "
+            f"{processes.rank} ends too. Start the job again: it goes on from what was finished"
         ) from None
 
 

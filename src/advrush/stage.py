@@ -14,7 +14,7 @@ from advrush.run import Run
 
 @contextmanager
 def stage(
-    team: Parallel,
+    processes: Parallel,
     runs_dir: Path | str,
     kind: str,
     config: Any,
@@ -30,7 +30,7 @@ def stage(
     for all. A start that fails before anything is written leaves no folder.
 
     Args:
-        team: this process and the others of its job.
+        processes: this process and the others of its job.
         runs_dir: where run directories go.
         kind: name of the stage, the folder in `runs_dir`.
         config: a frozen dataclass; its digest names the run.
@@ -41,7 +41,7 @@ def stage(
     Raises RunError or ConfigError on every process where rank 0 cannot open the directory; RunError on those that are
     left where one of the processes ends.
     """
-    with together(team):
+    with together(processes):
         run, refusal = None, None
         try:
             run = Run.open(
@@ -49,20 +49,20 @@ def stage(
                 kind,
                 name or config.name,
                 config,
-                writer=team.is_main,
+                writer=processes.is_main,
                 identity=identity,
                 data_dir=data_dir,
             )
         except AdvrushError as error:
             refusal = error
-        refused = team.share(refusal is not None)  # or the others would wait for a process that has left
+        refused = processes.broadcast(refusal is not None)  # or the others would wait for a process that has left
         if refusal is not None:
             raise refusal
         assert run is not None
         try:
             if refused:
                 raise RunError(f"{run.path}: the first process cannot open it; its message says why")
-            yield run, not team.share(run.done)
-            team.barrier()
+            yield run, not processes.broadcast(run.done)
+            processes.barrier()
         finally:
             run.close()

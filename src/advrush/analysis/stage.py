@@ -43,15 +43,15 @@ def analyze(
     An analysis is one process: under torchrun, only rank 0 works and the others wait. The networks and the data that
     it is of are compared with those that the run was made of, and their classes with each other.
     """
-    team = parallel.setup(device)
+    processes = parallel.setup(device)
     identity, odd = ({}, ()) if dataset is None else examine(targets, dataset)
-    with stage(team, runs_dir, STAGE, config, identity=identity) as (run, todo):
-        if todo and team.is_main:
+    with stage(processes, runs_dir, STAGE, config, identity=identity) as (run, todo):
+        if todo and processes.is_main:
             with Display(title, epochs=epochs, show=display) as screen:
                 for text in odd:
                     screen.line(f"warning: {text}")
                 started = time.monotonic()
-                work(run, screen, team.device)
+                work(run, screen, processes.device)
                 run.log({"epoch": 0, "seconds": round(time.monotonic() - started, 3)})
     return run
 

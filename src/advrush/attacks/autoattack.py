@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from advrush.attacks.apgd import APGD, APGDT
 from advrush.attacks.ensemble.cascade import Rounds
-from advrush.attacks.ensemble.engine import ALONE, execute, run_from_state
+from advrush.attacks.ensemble.engine import execute, run_from_state
 from advrush.attacks.ensemble.random_streams import Order
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.ensemble.rounds import Staged
@@ -21,7 +21,7 @@ from advrush.attacks.square import Square
 from advrush.attacks.threat import Norm, threat_model
 from advrush.config import check, did_you_mean
 from advrush.errors import ConfigError
-from advrush.parallel import Parallel
+from advrush.parallel import ALONE, Parallel
 
 State = dict[str, Tensor]
 """How far a cascade has come: tensors that `torch.load(weights_only=True)` reads."""
@@ -74,7 +74,7 @@ class Cascade(ABC):
         on_batch: Callable[[State], None] | None = None,
         keep_examples: bool = False,
         indices: Tensor | None = None,
-        team: Parallel = ALONE,
+        processes: Parallel = ALONE,
     ) -> Outcome:
         """Return what broke which example.
 
@@ -88,11 +88,18 @@ class Cascade(ABC):
             keep_examples: whether the outcome (and the state) holds the adversarial examples.
             indices: places (N,) of the examples in the whole set, where x is one process's share of it; needs
                 `order="example"` for the outcome of one process.
-            team: the processes among which the examples are shared; each has all of x and y. Needs
+            processes: the processes among which the examples are shared; each has all of x and y. Needs
                 `order="example"`.
         """
         return run_from_state(
-            self.plan(indices), model, x, y, state=state, on_batch=on_batch, keep_examples=keep_examples, team=team
+            self.plan(indices),
+            model,
+            x,
+            y,
+            state=state,
+            on_batch=on_batch,
+            keep_examples=keep_examples,
+            processes=processes,
         )
 
     @property

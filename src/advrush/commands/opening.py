@@ -41,12 +41,12 @@ def data_line(dataset: Dataset, *, training: bool) -> str:
 
 def device_line(device: str) -> str:
     """Return the device, how many threads or processes, which kernels. Raises ConfigError where it is absent."""
-    team = parallel.setup(device)
-    name = torch.cuda.get_device_name(team.device) if team.device.type == "cuda" else "cpu"
+    processes = parallel.setup(device)
+    name = torch.cuda.get_device_name(processes.device) if processes.device.type == "cuda" else "cpu"
     threads = torch.get_num_threads()
-    processes = f", {team.world} processes" if team.world > 1 else ""
-    kernels = ", compiled kernels" if team.device.type == "cpu" and native.library() is not None else ""
-    return f"{name}, {threads} thread{'' if threads == 1 else 's'}{processes}{kernels}"
+    how_many = f", {processes.world} processes" if processes.world > 1 else ""
+    kernels = ", compiled kernels" if processes.device.type == "cpu" and native.library() is not None else ""
+    return f"{name}, {threads} thread{'' if threads == 1 else 's'}{how_many}{kernels}"
 
 
 def run_line(launch: Launch, stage: str, config: Any) -> str:

@@ -61,7 +61,7 @@ def evaluate(
         device: auto, cpu, cuda or cuda:N.
         display: whether to show progress.
     """
-    team = parallel.setup(device)
+    processes = parallel.setup(device)
     found = as_target(target)
     if config is None:
         config, data_dir = EvaluateConfig(data=found.data or DataConfig()), data_dir or found.place
@@ -69,9 +69,18 @@ def evaluate(
     attacks = attacks_of(config)
     dataset = config.data.load(data_dir)
     identity, odd = examine([found], dataset)
-    with stage(team, runs_dir, "evaluate", config, identity=identity, data_dir=data_dir) as (run, todo):
+    with stage(processes, runs_dir, "evaluate", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
-            _evaluate(found.model.to(team.device), config, attacks, dataset, odd, run, display and team.is_main, team)
+            _evaluate(
+                found.model.to(processes.device),
+                config,
+                attacks,
+                dataset,
+                odd,
+                run,
+                display and processes.is_main,
+                processes,
+            )
     return run
 
 
@@ -112,7 +121,7 @@ def _evaluate(
     odd: tuple[str, ...],
     run: Run,
     display: bool,
-    team: parallel.Parallel,
+    processes: parallel.Parallel,
 ) -> None:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     dtype = getattr(torch, config.dtype)
@@ -124,7 +133,7 @@ def _evaluate(
         except (RuntimeError, TypeError, NotImplementedError) as error:
             raise ModelContractError(f"the model cannot be copied to {dtype}: {error}; give one of that type") from None
     sweeps = sweeps_of(config)
-    state_name = "last.pt" if team.world == 1 else f"last-{team.rank}-of-{team.world}.pt"
+    state_name = "last.pt" if processes.world == 1 else f"last-{processes.rank}-of-{processes.world}.pt"
     state = run.load_state(state_name)
     progress = Progress() if state is None else Progress.load(state.get("progress"), len(x), run.path / state_name)
     with Display(f"evaluate {config.model}", show=display) as screen:
@@ -144,13 +153,13 @@ def _evaluate(
 
         outcome = measure(
             searched, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
-            on_batch=save, sweeps=tuple(sweeps.values()), team=team, on_outcome=tell,
+            on_batch=save, sweeps=tuple(sweeps.values()), processes=processes, on_outcome=tell,
             keep_examples=config.save_examples,
         )  # fmt: skip
         curves = (sweep_line(name, flags) for name, flags in outcome.sweeps.items())
         for line in (*curves, *(f"warning: {text}" for text in odd)):
             screen.line(line)
-    if team.is_main:
+    if processes.is_main:
         _write(searched, x, y, config, attacks, sweeps, dataset, outcome, run, warnings=odd)
 
 

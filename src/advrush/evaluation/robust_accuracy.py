@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import Attack, Ledger
-from advrush.attacks.ensemble.engine import ALONE, run_plan
+from advrush.attacks.ensemble.engine import run_plan
 from advrush.attacks.ensemble.single import SUSPECTED, own_batches, plan_of
 from advrush.attacks.gate import check_images, check_labels, check_weights, opened, probe, seeded_globally
 from advrush.attacks.passes.fast_model import correct
@@ -22,7 +22,7 @@ from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.sweep import Sweep
 from advrush.evaluation.targeted import TargetedOutcome
 from advrush.modes import evaluating, frozen
-from advrush.parallel import Parallel
+from advrush.parallel import ALONE, Parallel
 
 UNKNOWN = -1
 OnBatch = Callable[[Progress, str], None]
@@ -39,7 +39,7 @@ def measure(
     progress: Progress | None = None,
     on_batch: OnBatch | None = None,
     sweeps: Sequence[Sweep] = (),
-    team: Parallel = ALONE,
+    processes: Parallel = ALONE,
     on_outcome: OnOutcome | None = None,
     keep_examples: bool = False,
 ) -> Evaluation:
@@ -55,7 +55,7 @@ def measure(
         progress: the progress that an interrupted evaluation was last saved with.
         on_batch: called with the progress and the attack's name after each batch: the place to save it.
         sweeps: curves of PGD to measure besides.
-        team: the processes among which the examples are shared out; each has all of x and y, its own progress, and
+        processes: the processes among which the examples are shared out; each has all of x and y, its own progress, and
             returns the outcome of all.
         on_outcome: called with each outcome as it is there: "clean" first, then the attacks.
         keep_examples: whether outcomes hold the adversarial examples; one process alone (ConfigError for several).
@@ -65,7 +65,7 @@ def measure(
     """
     check_images(x)
     y = check_labels(y, len(x))
-    check(not keep_examples or team.world == 1, "keep_examples", keep_examples, "one process, not several")
+    check(not keep_examples or processes.world == 1, "keep_examples", keep_examples, "one process, not several")
     check(len(x) > 0, "images", len(x), "at least one")
     for attack in attacks:
         eps = getattr(attack, "eps", 1.0)
@@ -76,7 +76,7 @@ def measure(
         gradients = any(getattr(attack, "uses_gradients", True) for attack in attacks)
         probe(model, x, y, gradients=gradients and bool(attacks))
         work = _Work(
-            model, x, y, batch_size, progress or Progress(), on_batch or (lambda *_: None), team, keep_examples
+            model, x, y, batch_size, progress or Progress(), on_batch or (lambda *_: None), processes, keep_examples
         )
         return work.evaluation(attacks, sweeps, on_outcome or (lambda _: None))
 
@@ -91,7 +91,7 @@ class _Work:
     batch_size: int
     progress: Progress
     on_batch: OnBatch
-    team: Parallel
+    processes: Parallel
     keep_examples: bool = False
 
     def evaluation(self, attacks: Sequence[Attack], sweeps: Sequence[Sweep], on_outcome: OnOutcome) -> Evaluation:
@@ -118,7 +118,7 @@ class _Work:
         for attack, plan, name in zip(attacks, plans, attack_names(attacks), strict=True):
             outcome = run_plan(
                 plan, self.model, self.x, self.y, clean=clean, suspicions=odd if plan.single else None,
-                ledger=self.progress.attacks.get(name), on_batch=self._saver(name), team=self.team,
+                ledger=self.progress.attacks.get(name), on_batch=self._saver(name), processes=self.processes,
                 keep_examples=self.keep_examples,
             )  # fmt: skip
             if outcome.target is not None:
@@ -137,13 +137,15 @@ class _Work:
             parts = [within_memory(partial(correct, self.model, self.x[r], self.y[r]), len(r)) for r in rows]
             self.progress = replace(self.progress, clean=torch.cat(parts).cpu())
         assert self.progress.clean is not None
-        return self.team.largest(self.progress.clean.to(torch.int8)).bool()
+        return self.processes.maximum(self.progress.clean.to(torch.int8)).bool()
 
     def sweep(self, sweep: Sweep, clean: Tensor) -> dict[str, Tensor]:
         """Measure the points of a curve; return flags (N,) by name."""
         begun = torch.where(clean, UNKNOWN, 0).to(torch.int8)
         flags = {name: self.progress.sweeps.get(name, begun).clone() for name in sweep.names}
-        for rows, seeded in own_batches(sweep.attack, clean.nonzero().flatten(), self.batch_size, team=self.team):
+        for rows, seeded in own_batches(
+            sweep.attack, clean.nonzero().flatten(), self.batch_size, processes=self.processes
+        ):
             if any((each[rows] == UNKNOWN).any() for each in flags.values()):
                 flags_of = partial(sweep.flags, self.model, self.x[rows], self.y[rows], seeded.seed)
                 found = within_memory(flags_of, len(rows))
@@ -151,7 +153,7 @@ class _Work:
                     each[rows] = right.to("cpu", torch.int8)
                 self.progress = self.progress.with_sweep(flags)
                 self.on_batch(self.progress, "sweep")
-        return {name: self.team.largest(each).bool() for name, each in flags.items()}
+        return {name: self.processes.maximum(each).bool() for name, each in flags.items()}
 
     def _saver(self, name: str) -> Callable[[Ledger], None]:
         def save(ledger: Ledger) -> None:

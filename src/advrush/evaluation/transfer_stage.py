@@ -82,7 +82,7 @@ def transfer(
     examples, column = attacked target, diagonal = the white-box value that `evaluate` finds with the same settings.
     The examples of each source are kept under `runs_dir/examples`.
     """
-    team = parallel.setup(device)
+    processes = parallel.setup(device)
     found = [as_target(target) for target in targets]
     check(len(found) >= 2, "targets", len(found), "at least two networks")
     config = replace(config or TransferConfig(), models=tuple(f"{one.label}:{one.digest}" for one in found))
@@ -90,14 +90,14 @@ def transfer(
     check(getattr(attack, "target", None) is None, "attack", config.attack, "an untargeted attack: accuracies are told")
     dataset = config.data.load(data_dir)
     identity, odd = examine(found, dataset)
-    with stage(team, runs_dir, "transfer", config, identity=identity, data_dir=data_dir) as (run, todo):
+    with stage(processes, runs_dir, "transfer", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
-            matrix = _Matrix(found, config, attack, dataset, identity["outputs"], Path(runs_dir), team)
-            with Display("transfer", show=display and team.is_main) as screen:
+            matrix = _Matrix(found, config, attack, dataset, identity["outputs"], Path(runs_dir), processes)
+            with Display("transfer", show=display and processes.is_main) as screen:
                 result = matrix.measure(screen)
                 for text in odd:
                     screen.line(f"warning: {text}")
-            if team.is_main:
+            if processes.is_main:
                 run.finish(result | ({"warnings": list(odd)} if odd else {}))
     return run
 
@@ -113,13 +113,13 @@ class _Matrix:
         dataset: Dataset,
         outputs: Sequence[list[float]],
         runs: Path,
-        team: parallel.Parallel,
+        processes: parallel.Parallel,
     ) -> None:
-        self.found, self.config, self.attack, self.runs, self.team = found, config, attack, runs, team
+        self.found, self.config, self.attack, self.runs, self.processes = found, config, attack, runs, processes
         self.identities = [{"data": dataset.checksum, "outputs": each} for each in outputs]
-        split = dataset.test.to(team.device)
+        split = dataset.test.to(processes.device)
         self.x, self.y = split.images.float() / 255, split.labels
-        self.models = [one.model.to(team.device) for one in found]
+        self.models = [one.model.to(processes.device) for one in found]
 
     def measure(self, screen: Display) -> dict[str, Any]:
         """Return the result: accuracies without an attack, and of each network under the examples of each."""
@@ -147,19 +147,19 @@ class _Matrix:
 
         Each process makes its share of the batches; all of them return all examples.
         """
-        target, c, team, x = self.found[source], self.config, self.team, self.x
+        target, c, processes, x = self.found[source], self.config, self.processes, self.x
         about = ExamplesConfig(target.label, target.digest, c.data, c.attack, c.norm, c.eps, c.batch_size, c.seed)
         label, identity = target.label.replace("/", "-").replace(":", "-"), self.identities[source]
-        with stage(team, self.runs, "examples", about, name=label, identity=identity) as (kept, todo):
+        with stage(processes, self.runs, "examples", about, name=label, identity=identity) as (kept, todo):
             if todo:
                 x_adv, searched = torch.full_like(x, UNKNOWN), searched_on(self.models[source], EvaluateConfig())
                 with evaluating(searched), frozen(searched):
                     # the examples that are right by themselves: the same batches and seeds as in an evaluation
                     for wanted in (clean.nonzero().flatten(), (~clean).nonzero().flatten()):
-                        for rows, seeded in own_batches(self.attack, wanted, c.batch_size, team=team):
+                        for rows, seeded in own_batches(self.attack, wanted, c.batch_size, processes=processes):
                             x_adv[rows] = seeded(searched, x[rows], self.y[rows])
-                x_adv = team.largest(x_adv)
-                if team.is_main:
+                x_adv = processes.maximum(x_adv)
+                if processes.is_main:
                     kept.save_tensors("x_adv.safetensors", {"x_adv": x_adv})
                     kept.finish({"examples": len(x)})
         return kept.load_tensors("x_adv.safetensors")["x_adv"].to(x)

@@ -70,14 +70,14 @@ def search(
 
     Raises ConfigError, DataError before anything is computed; RunError when a loss is not finite.
     """
-    team = parallel.setup(device)
+    processes = parallel.setup(device)
     dataset = config.data.load(data_dir)
     identity = dataset.identity | ({"objective": described(objective)} if objective is not None else {})
-    with stage(team, runs_dir, "search", config, identity=identity, data_dir=data_dir) as (run, todo):
+    with stage(processes, runs_dir, "search", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
             chosen = objective or objective_of(config, dataset)
             with memory_advice("batch_size", config.batch_size):
-                _Search(config, dataset, run, team, chosen).go(display and team.is_main)
+                _Search(config, dataset, run, processes, chosen).go(display and processes.is_main)
     return run
 
 
@@ -85,10 +85,10 @@ class _Search:
     """The state of a search: supernet, both optimizers, the epoch."""
 
     def __init__(
-        self, config: SearchConfig, dataset: Dataset, run: Run, team: parallel.Parallel, objective: Objective
+        self, config: SearchConfig, dataset: Dataset, run: Run, processes: parallel.Parallel, objective: Objective
     ) -> None:
-        self.config, self.run, self.team, self.objective = config, run, team, objective
-        self.streams = Streams.of(config, dataset, team)
+        self.config, self.run, self.processes, self.objective = config, run, processes, objective
+        self.streams = Streams.of(config, dataset, processes)
         self.steps = self.streams.steps
         self.supernet = self._build(dataset)
         self.weights, self.alphas = self.supernet.weights(), self.supernet.alphas()
@@ -101,7 +101,7 @@ class _Search:
         )
         self.epoch = 0
         # looking at a loss on a GPU makes the host wait for it
-        self.check_every = 1 if team.device.type == "cpu" else 50
+        self.check_every = 1 if processes.device.type == "cpu" else 50
 
     def _build(self, dataset: Dataset) -> Supernet:
         """Initialize on the CPU from the seed, so that every process and device begins with the same numbers."""
@@ -111,9 +111,9 @@ class _Search:
                 space_named(self.config.space), channels=self.config.channels, layers=self.config.layers,
                 num_classes=dataset.num_classes, in_channels=dataset.channels, fast=self.config.fast,
             )  # fmt: skip
-        if self.team.world > 1:
+        if self.processes.world > 1:
             share_batch_statistics(supernet)
-        return supernet.to(self.team.device, getattr(torch, self.config.dtype))
+        return supernet.to(self.processes.device, getattr(torch, self.config.dtype))
 
     def go(self, show: bool) -> None:
         """Run the epochs that are left, then write genotype and result."""
@@ -129,12 +129,12 @@ class _Search:
             while self.epoch < self.config.epochs:
                 row = self._epoch(display)
                 self.epoch += 1
-                if self.team.is_main:
+                if self.processes.is_main:
                     self._save(row)
                 display.line(describe(row, self.config.epochs))
-            if warning := skip_warning(self.run.metrics()[-1]) if self.team.is_main else None:
+            if warning := skip_warning(self.run.metrics()[-1]) if self.processes.is_main else None:
                 display.line(warning)
-        if self.team.is_main:
+        if self.processes.is_main:
             self._finish()
 
     def _curvature_path(self) -> str | None:
@@ -156,7 +156,7 @@ class _Search:
             monitor.add(alpha_step, loss, accuracy)
             if step % self.check_every == 0 or step + 1 == self.steps:
                 self._stop_unless_finite(monitor, step)
-        return monitor.row(self.epoch, "warmup" if warm else "objective", lr, self.team)
+        return monitor.row(self.epoch, "warmup" if warm else "objective", lr, self.processes)
 
     def _objective(self) -> Objective:
         """Return the objective of this epoch: with the authors' ramp its h changes over the first epochs."""
@@ -180,14 +180,14 @@ class _Search:
 
     def _update_alphas(self, alpha_step: AlphaStep) -> None:
         gradients = [alpha_step.gradients[kind] for kind in self.alphas]
-        self.team.average(gradients)
+        self.processes.average_(gradients)
         for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
             alpha.grad = gradient
         self.alpha_optimizer.step()
 
     def _update_weights(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         loss, accuracy, gradients = weight_gradients(self.supernet, x, y)
-        self.team.average(gradients)
+        self.processes.average_(gradients)
         clip_(gradients, self.config.weights.clip)
         for weight, gradient in zip(self.weights, gradients, strict=True):
             weight.grad = gradient
@@ -198,7 +198,7 @@ class _Search:
         for step, ((x, y), (x_val, y_val)) in enumerate(self.streams.epoch(self.epoch)):
             seed = derive_seed(Purpose.SEARCH_STEP, self.config.seed, self.epoch, step)
             generator = torch.Generator().manual_seed(seed)
-            yield Batch(x, y, x_val, y_val, self.weight_optimizer, self.team, generator)
+            yield Batch(x, y, x_val, y_val, self.weight_optimizer, self.processes, generator)
 
     def _set_rate(self) -> float:
         """Set the cosine schedule's rate for this epoch and return it."""
@@ -217,12 +217,12 @@ class _Search:
             )
 
     def _resume(self) -> None:
-        state = self.run.load_state(writer=self.team.is_main)
+        state = self.run.load_state(writer=self.processes.is_main)
         if state is None:
             return
         with reading(self.run.path / LAST, "the state of this search; delete it to begin anew"):
             self.epoch = state["epoch"]
-            if self.team.is_main:
+            if self.processes.is_main:
                 self.run.check_metrics(self.epoch, (*LAST_ROW, "seconds"))
             self.supernet.load_state_dict(state["supernet"])
             self.weight_optimizer.load_state_dict(state["weight_optimizer"])

@@ -45,9 +45,9 @@ class Monitor:
         """Tell whether every sum is finite (this waits for the device)."""
         return all(bool(torch.isfinite(value)) for value in self.sums.values())
 
-    def row(self, epoch: int, phase: str, lr: float, team: Parallel) -> dict[str, Any]:
+    def row(self, epoch: int, phase: str, lr: float, processes: Parallel) -> dict[str, Any]:
         """Return the epoch's line for metrics.jsonl; the means are over all processes."""
-        team.average(self.sums.values())
+        processes.average_(self.sums.values())
         mean = {name: value.item() / self.steps for name, value in self.sums.items() if name != "curvature"}
         curvature = self.sums["curvature"].item() / self.curvature_steps if self.curvature_steps else None
         genotype = self.supernet.genotype()

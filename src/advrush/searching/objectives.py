@@ -30,7 +30,7 @@ class Batch:
     y_val: Tensor
     optimizer: torch.optim.SGD
     """Optimizer of the weights: the unrolled step takes its rate, momentum and decay."""
-    team: Parallel
+    processes: Parallel
     """The processes; the loop averages the gradients that an objective returns."""
     generator: torch.Generator
     """Randomness of this step, the same on every process."""

@@ -26,21 +26,21 @@ class Streams:
     alphas: Split
     mean: Tensor
     std: Tensor
-    team: Parallel
+    processes: Parallel
 
     @classmethod
-    def of(cls, config: SearchConfig, dataset: Dataset, team: Parallel) -> Streams:
+    def of(cls, config: SearchConfig, dataset: Dataset, processes: Parallel) -> Streams:
         """Split the training images evenly and disjointly, or not at all where the authors' code is followed."""
-        train = dataset.train.to(team.device)
+        train = dataset.train.to(processes.device)
         halves = (train, train) if config.departs("no_split") else split_half(train, config.seed)
         most = len(halves[0])
         check(config.batch_size <= most, "batch_size", config.batch_size, f"at most {most}, the images of one level")
         dtype = getattr(torch, config.dtype)
         mean, std = (
-            torch.tensor(value, dtype=dtype, device=team.device).view(1, -1, 1, 1)
+            torch.tensor(value, dtype=dtype, device=processes.device).view(1, -1, 1, 1)
             for value in (dataset.mean, dataset.std)
         )
-        return cls(config, *halves, mean, std, team)
+        return cls(config, *halves, mean, std, processes)
 
     @property
     def steps(self) -> int:
@@ -59,11 +59,11 @@ class Streams:
             yield (self._normalize(x), y), (self._normalize(x_val), y_val)
 
     def _stream(self, split: Split, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Pair]:
-        config, team = self.config, self.team
+        config, processes = self.config, self.processes
         augment = Augment(crop=config.crop, flip=config.flip)
         return epoch_batches(
-            split, batch_size=config.batch_size, seed=seed, epoch=epoch, augment=augment, rank=team.rank,
-            world=team.world, shuffle=shuffle,
+            split, batch_size=config.batch_size, seed=seed, epoch=epoch, augment=augment, rank=processes.rank,
+            world=processes.world, shuffle=shuffle,
         )  # fmt: skip
 
     def _first_batch(self, epoch: int) -> Iterator[Pair]:

@@ -40,7 +40,7 @@ class UnrolledDarts(Objective):
             lr = self._descend(supernet, batch, weights)
             loss, hits, slopes = _gradients(supernet, batch, [*alphas, *weights])
             direct, v = slopes[: len(alphas)], slopes[len(alphas) :]
-            batch.team.average(v)
+            batch.processes.average_(v)
             mixed = self._mixed_product(supernet, batch, start, v)
         gradients = [a - lr * m for a, m in zip(direct, mixed, strict=True)]
         return AlphaStep(dict(zip(kinds, gradients, strict=True)), loss, hits)
@@ -48,7 +48,7 @@ class UnrolledDarts(Objective):
     def _descend(self, supernet: Supernet, batch: Batch, weights: list[torch.nn.Parameter]) -> float:
         """Move the weights to w' and return the learning rate of that step."""
         _, _, gradients = weight_gradients(supernet, batch.x, batch.y)
-        batch.team.average(gradients)
+        batch.processes.average_(gradients)
         group = batch.optimizer.param_groups[0]
         lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
         with torch.no_grad():

@@ -14,8 +14,10 @@ import torch
 
 from advrush.config import check, did_you_mean
 from advrush.errors import ConfigError
+from advrush.parallel import ALONE
 from advrush.progress import Display
 from advrush.run import Run
+from advrush.stage import stage
 from advrush.tabular.predictors import PREDICTORS
 from advrush.tabular.predictors_config import PredictorsConfig
 from advrush.tabular.rank_correlation import rank_correlations
@@ -58,9 +60,8 @@ def judge_predictors(
         config = replace(config, supernet=f"{inherit.stage}/{inherit.path.resolve().name}")
     dataset = config.data.load(data_dir)
     identity = {"table": table.checksum, **dataset.identity}
-    run = Run.open(Path(runs_dir), STAGE, config.name, config, identity=identity)
-    try:
-        if not run.done:
+    with stage(ALONE, runs_dir, STAGE, config, identity=identity) as (run, todo):
+        if todo:
             supernet = supernet_of(inherit, dataset, torch.device("cpu"))[0] if inherit is not None else None
             place = None if data_dir is None else Path(data_dir)
             networks = RowNetworks(config, dataset, Path(runs_dir), place, names, supernet)
@@ -72,9 +73,7 @@ def judge_predictors(
                     log.add(config.state, index, scores)
             found = log.values(config.state, [row.index for row in rows])
             run.finish(_result(table, config, rows, names, found))
-        return run
-    finally:
-        run.close()
+    return run
 
 
 def sample(table: Table, config: PredictorsConfig) -> list[Row]:

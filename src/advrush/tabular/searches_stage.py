@@ -16,6 +16,7 @@ from advrush.progress import Display
 from advrush.run import Run
 from advrush.searching import derive, search
 from advrush.searching.seeds import seeds_of
+from advrush.stage import stage
 from advrush.tabular.config import BenchmarkConfig
 from advrush.tabular.contenders import Contender, contenders, with_seed
 from advrush.tabular.network_size import parameters_of_rows
@@ -50,18 +51,14 @@ def benchmark(
     table.check_measure(config.measure)
     base = replace(config.search, space=table.space_name)
     methods = contenders(config.searches, base)
-    team = parallel.setup(device)
-    run = Run.open(Path(runs_dir), STAGE, config.name, config, writer=team.is_main, identity={"table": table.checksum})
-    try:
-        if not team.share(run.done):
+    processes = parallel.setup(device)
+    with stage(processes, runs_dir, STAGE, config, identity={"table": table.checksum}) as (run, todo):
+        if todo:
             work = _Work(table, config, run, data_dir, Path(runs_dir), device, display)
             found = [(method, work.finds(method)) for method in methods]
-            if team.is_main:
+            if processes.is_main:
                 run.finish(work.result(found))
-        team.barrier()
-        return run
-    finally:
-        run.close()
+    return run
 
 
 class _Work:

@@ -54,19 +54,19 @@ def train(
     Raises ConfigError, DataError before anything is computed; RunError when a loss is not finite.
     """
     mirror = tracker(track)
-    team = parallel.setup(device)
+    processes = parallel.setup(device)
     dataset = config.data.load(data_dir)
     identity = dataset.identity | ({"objective": described(objective)} if objective is not None else {})
-    if team.world == 1:
+    if processes.world == 1:
         check_batch_norm(config, dataset)
-    with stage(team, runs_dir, "train", config, identity=identity, data_dir=data_dir) as (run, todo):
+    with stage(processes, runs_dir, "train", config, identity=identity, data_dir=data_dir) as (run, todo):
         if dataset.resized:
             check_normalization(run.path, blueprint_of(config, dataset))
         if todo:
             with memory_advice("batch_size", config.batch_size):
-                training = _Training(config, dataset, run, team, objective or objective_of(config))
-                training.mirror = mirror(run.path) if team.is_main else None
-                training.go(display and team.is_main)
+                training = _Training(config, dataset, run, processes, objective or objective_of(config))
+                training.mirror = mirror(run.path) if processes.is_main else None
+                training.go(display and processes.is_main)
     return run
 
 
@@ -89,11 +89,11 @@ class _Training:
     """The state of a training: network, optimizer, epoch, best checkpoint."""
 
     def __init__(
-        self, config: TrainConfig, dataset: Dataset, run: Run, team: parallel.Parallel, objective: Objective
+        self, config: TrainConfig, dataset: Dataset, run: Run, processes: parallel.Parallel, objective: Objective
     ) -> None:
-        self.config, self.run, self.team = config, run, team
+        self.config, self.run, self.processes = config, run, processes
         self.mirror: Mirror | None = None
-        self.train, self.held_out = (split.to(team.device) for split in _hold_out(dataset, config))
+        self.train, self.held_out = (split.to(processes.device) for split in _hold_out(dataset, config))
         self.steps = len(self.train) // config.batch_size
         check(self.steps >= 1, "batch_size", config.batch_size, f"at most {len(self.train)}, the training images")
         self.mean = dataset.mean
@@ -101,16 +101,16 @@ class _Training:
         self.metadata = self.blueprint.to_metadata() | class_metadata(dataset.classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = self.blueprint.build().to(team.device)
+            model = self.blueprint.build().to(processes.device)
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if team.world > 1:
+        if processes.world > 1:
             share_batch_statistics(model)
         for module in model.modules():
             if isinstance(module, Network):
                 module.recompute = config.objective != "standard" if config.recompute is None else config.recompute
         self.model: nn.Module = model
-        self.stepper = Stepper(config, model, team, objective)
+        self.stepper = Stepper(config, model, processes, objective)
         average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if config.ema else None
         self.epoch = 0
@@ -129,23 +129,23 @@ class _Training:
                 row = self._epoch(display)
                 self.epoch += 1
                 self._note_best(row)
-                if self.team.is_main:
+                if self.processes.is_main:
                     self._save(row)
                 display.line(describe(row, self.config.epochs))
                 if self._is_stale():
                     display.line(f"stopped: no better robust accuracy in {self.config.patience} checks")
-        if self.team.is_main:
+        if self.processes.is_main:
             self._finish()
 
     def _epoch(self, display: Display) -> dict[str, Any]:
         config, started = self.config, time.monotonic()
         self._set_drop_path()
-        totals = torch.zeros(2, dtype=torch.float64, device=self.team.device)
+        totals = torch.zeros(2, dtype=torch.float64, device=self.processes.device)
         batches = epoch_batches(
             self.train, batch_size=config.batch_size, seed=config.seed, epoch=self.epoch, augment=config.augment,
-            rank=self.team.rank, world=self.team.world, mean=self.mean,
+            rank=self.processes.rank, world=self.processes.world, mean=self.mean,
         )  # fmt: skip
-        with torch.random.fork_rng(devices=[] if self.team.device.type == "cpu" else [self.team.device]):
+        with torch.random.fork_rng(devices=[] if self.processes.device.type == "cpu" else [self.processes.device]):
             torch.manual_seed(derive_seed(Purpose.DROP_PATH, config.seed, self.epoch))  # drop path draws globally
             generator = torch.Generator().manual_seed(derive_seed(Purpose.ATTACK_STARTS, config.seed, self.epoch))
             for step, (x, y) in enumerate(display.steps(batches, total=self.steps, epoch=self.epoch)):
@@ -155,7 +155,7 @@ class _Training:
                     self.average.update_parameters(self.model)
                 if step % 50 == 0 or step + 1 == self.steps:
                     self._stop_unless_finite(totals, step)
-        self.team.average([totals])
+        self.processes.average_([totals])
         loss, accuracy = (totals / self.steps).tolist()
         row = {"epoch": self.epoch, "lr": lr, "loss_train": loss, "acc_train": accuracy}
         return {**row, **self._check_held_out(), "seconds": round(time.monotonic() - started, 3)}
@@ -194,12 +194,12 @@ class _Training:
             )
 
     def _resume(self) -> None:
-        state = self.run.load_state(writer=self.team.is_main)
+        state = self.run.load_state(writer=self.processes.is_main)
         if state is None:
             return
         with reading(self.run.path / LAST, "the state of this training; delete it to begin anew"):
             self.epoch, self.best = state["epoch"], {key: state["best"][key] for key in self.best}
-            if self.team.is_main:
+            if self.processes.is_main:
                 self.run.check_metrics(self.epoch, ("clean_acc_val", "robust_acc_val", "seconds"))
             self.model.load_state_dict(state["model"])
             self.stepper.optimizer.load_state_dict(state["optimizer"])

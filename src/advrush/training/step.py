@@ -20,14 +20,14 @@ GRADIENT_SCALE = 2.0**12
 class Stepper:
     """Takes steps on a model; the optimizer and the scaler of float16 are its state besides."""
 
-    def __init__(self, config: TrainConfig, model: nn.Module, team: Parallel, objective: Objective) -> None:
-        self.config, self.team, self.objective = config, team, objective
+    def __init__(self, config: TrainConfig, model: nn.Module, processes: Parallel, objective: Objective) -> None:
+        self.config, self.processes, self.objective = config, processes, objective
         self.model = cast(nn.Module, torch.compile(model)) if config.compile else model
         self.parameters = list(model.parameters())
         o = config.optimizer
         self.optimizer = torch.optim.SGD(self.parameters, o.lr, o.momentum, weight_decay=o.weight_decay)
         half = config.precision == "float16"
-        self.scaler = torch.amp.GradScaler(team.device.type, enabled=half)
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=half)
         self.attacked: nn.Module = GradientScale(self.model) if half else self.model
 
     def __call__(self, x: Tensor, y: Tensor, generator: torch.Generator, *, lr: float, awp: float = 0.0) -> Tensor:
@@ -46,7 +46,7 @@ class Stepper:
             )
             correct = (logits.argmax(1) == y[part]).double().mean()
             totals += share * torch.stack([loss.double(), correct])
-        self.team.average(whole)
+        self.processes.average_(whole)
         for parameter, gradient in _pairs(self.parameters, whole):
             parameter.grad = gradient
         for group in self.optimizer.param_groups:
@@ -62,23 +62,30 @@ class Stepper:
             x_adv = self.objective.perturb(self.attacked, x, y, noise)
         with self._autocast():
             return gradients(
-                self.objective, self.model, x, x_adv, y, awp=awp, scale=self.scaler.scale, average=self.team.average
+                self.objective,
+                self.model,
+                x,
+                x_adv,
+                y,
+                awp=awp,
+                scale=self.scaler.scale,
+                average=self.processes.average_,
             )
 
     def _noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return this process's rows of the normal noise of the batch of all processes."""
-        whole = torch.randn(len(x) * self.team.world, *x.shape[1:], generator=generator)
-        return upload(whole[self.team.rank :: self.team.world], x)
+        whole = torch.randn(len(x) * self.processes.world, *x.shape[1:], generator=generator)
+        return upload(whole[self.processes.rank :: self.processes.world], x)
 
     def _autocast(self) -> AbstractContextManager[None]:
         dtype = getattr(torch, self.config.precision)
-        return nullcontext() if dtype == torch.float32 else torch.autocast(self.team.device.type, dtype)
+        return nullcontext() if dtype == torch.float32 else torch.autocast(self.processes.device.type, dtype)
 
     def _part(self, count: int) -> int:
         """Return how many of a process's `count` examples go through at once."""
         if self.config.micro_batch is None:
             return count
-        return max(1, self.config.micro_batch // self.team.world)
+        return max(1, self.config.micro_batch // self.processes.world)
 
 
 def parts(count: int, size: int) -> list[slice]:

@@ -90,11 +90,11 @@ class Rounds:
         with self.within(model, device):
             return suspicions(exact_model(model), first, labels, random_expected=self.averages)
 
-    def begin(self, model: nn.Module, x: Tensor, y: Tensor, *, clean: Tensor | None, team: Parallel) -> Tensor:
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, *, clean: Tensor | None, processes: Parallel) -> Tensor:
         """Return where each example stands: every world-th example is this process's."""
-        check(team.world == 1 or self.order == "example", "order", self.order, "example, in several processes")
+        check(processes.world == 1 or self.order == "example", "order", self.order, "example, in several processes")
         start = torch.full((len(x),), FOREIGN, dtype=torch.int16)
-        own = slice(team.rank, None, team.world)
+        own = slice(processes.rank, None, processes.world)
         device = next((p.device for p in model.parameters()), x.device)
         right = _correct(model, x[own], y[own], self.batch_size, device)
         start[own] = torch.where(right, UNBROKEN, WRONG).to(torch.int16)

@@ -14,9 +14,8 @@ from advrush.attacks.ensemble.record import FOREIGN, Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.passes.counting import counting
 from advrush.attacks.passes.memory import limited, within_memory
-from advrush.parallel import Parallel
+from advrush.parallel import ALONE, Parallel
 
-ALONE = Parallel(0, 1, torch.device("cpu"))
 OnBatch = Callable[[Ledger], None]
 
 
@@ -61,7 +60,7 @@ class Plan(Protocol):
         """Return what speaks against the result, seen before the attack."""
         ...
 
-    def begin(self, model: nn.Module, x: Tensor, y: Tensor, *, clean: Tensor | None, team: Parallel) -> Tensor:
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, *, clean: Tensor | None, processes: Parallel) -> Tensor:
         """Return (N,) int16: WRONG, UNBROKEN, or FOREIGN for the examples of other processes.
 
         `clean` (N,) says which examples are right without an attack, where the caller knows.
@@ -93,7 +92,7 @@ def run_plan(
     ledger: Ledger | None = None,
     on_batch: OnBatch | None = None,
     keep_examples: bool = False,
-    team: Parallel = ALONE,
+    processes: Parallel = ALONE,
 ) -> Outcome:
     """Run an attack on examples; return what broke which example, on every process that of all.
 
@@ -107,16 +106,24 @@ def run_plan(
         ledger: this process's record of an interrupted run, completed in place.
         on_batch: called with the record after each batch; what it saves there resumes exactly.
         keep_examples: whether the outcome holds the adversarial examples (one process alone).
-        team: the processes among which the examples are shared.
+        processes: the processes among which the examples are shared.
     """
     with limited() as memory:
         if suspicions is None:
             suspicions = within_memory(lambda: plan.suspicions(model, x, y), min(plan.batch_size, len(x)))
         ledger = execute(
-            plan, model, x, y, clean=clean, ledger=ledger, on_batch=on_batch, keep_examples=keep_examples, team=team
+            plan,
+            model,
+            x,
+            y,
+            clean=clean,
+            ledger=ledger,
+            on_batch=on_batch,
+            keep_examples=keep_examples,
+            processes=processes,
         )
         said = (*suspicions, *memory.take())
-    return Outcome(plan.name, plan.members, _joined(ledger, team), said, single=plan.single, target=plan.target)
+    return Outcome(plan.name, plan.members, _joined(ledger, processes), said, single=plan.single, target=plan.target)
 
 
 def run_from_state(
@@ -128,7 +135,7 @@ def run_from_state(
     state: Mapping[str, Tensor] | None,
     on_batch: Callable[[dict[str, Tensor]], None] | None,
     keep_examples: bool,
-    team: Parallel,
+    processes: Parallel,
 ) -> Outcome:
     """Do what `run_plan` does for a caller who keeps the record as a dictionary of tensors.
 
@@ -136,7 +143,7 @@ def run_from_state(
     """
     ledger = None if state is None else Ledger.load(state, len(x), len(plan.members))
     save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict())
-    return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, team=team)
+    return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, processes=processes)
 
 
 def execute(
@@ -149,7 +156,7 @@ def execute(
     ledger: Ledger | None = None,
     on_batch: OnBatch | None = None,
     keep_examples: bool = False,
-    team: Parallel = ALONE,
+    processes: Parallel = ALONE,
 ) -> Ledger:
     """Return this process's record; arguments as in `run_plan`.
 
@@ -160,7 +167,7 @@ def execute(
         if ledger is not None:
             ledger.check(len(x), len(plan.members))
         else:
-            start = plan.begin(model, x, y, clean=clean, team=team)
+            start = plan.begin(model, x, y, clean=clean, processes=processes)
             kept = x if keep_examples else None
             ledger = Ledger.begin(start, len(plan.members), kept, norms=plan.measures_norms)
         rounds = plan.rounds(model, x)
@@ -203,14 +210,16 @@ def _batch(
     ledger.passes[member] += torch.tensor(spent, dtype=torch.float64)
 
 
-def _joined(ledger: Ledger, team: Parallel) -> Ledger:
+def _joined(ledger: Ledger, processes: Parallel) -> Ledger:
     """Return the record of all processes together: every example is one process's own."""
-    if team.world == 1:
+    if processes.world == 1:
         return ledger
-    broken_by, broken_in = (team.largest(part.int()).to(torch.int16) for part in (ledger.broken_by, ledger.broken_in))
+    broken_by, broken_in = (
+        processes.maximum(part.int()).to(torch.int16) for part in (ledger.broken_by, ledger.broken_in)
+    )
     spent = ledger.passes.clone()
-    spent[:, 1:] = team.total(spent[:, 1:])
-    spent[:, 0] = team.largest(spent[:, 0])
+    spent[:, 1:] = processes.sum(spent[:, 1:])
+    spent[:, 0] = processes.maximum(spent[:, 0])
     assert FOREIGN not in broken_by, "an example that no process has"
-    norms = None if ledger.norms is None else -team.largest(-ledger.norms)
+    norms = None if ledger.norms is None else -processes.maximum(-ledger.norms)
     return Ledger(broken_by, broken_in, ledger.position, spent, norms=norms)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from advrush.attacks.attack import Attack, seeded
 from advrush.attacks.ensemble.checks import suspicions
-from advrush.attacks.ensemble.engine import ALONE, Plan, run_from_state
+from advrush.attacks.ensemble.engine import Plan, run_from_state
 from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.gate import gated
@@ -24,7 +24,7 @@ from advrush.attacks.target import targets_of
 from advrush.attacks.threat import per_example
 from advrush.config import check
 from advrush.modes import evaluating, frozen
-from advrush.parallel import Parallel
+from advrush.parallel import ALONE, Parallel
 from advrush.seeds import Purpose, derive_seed
 
 SUSPECTED = 32
@@ -101,7 +101,7 @@ class Runnable(ABC):
         on_batch: Callable[[dict[str, Tensor]], None] | None = None,
         keep_examples: bool = False,
         targets: Tensor | None = None,
-        team: Parallel = ALONE,
+        processes: Parallel = ALONE,
     ) -> Outcome:
         """Return what was broken, at which cost, and what speaks against it.
 
@@ -116,11 +116,13 @@ class Runnable(ABC):
             keep_examples: whether the outcome (and the state) holds the adversarial examples of what was broken.
             targets: the class (N,) that each example is to be taken for; the outcome then tells a targeted success
                 rate. ConfigError where the attack takes no target.
-            team: the processes among which the examples are shared; each has all of x and y.
+            processes: the processes among which the examples are shared; each has all of x and y.
         """
         self._check_targets(targets)
         plan = Batches(self, batch_size, targets=targets)
-        return run_from_state(plan, model, x, y, state=state, on_batch=on_batch, keep_examples=keep_examples, team=team)
+        return run_from_state(
+            plan, model, x, y, state=state, on_batch=on_batch, keep_examples=keep_examples, processes=processes
+        )
 
     def _check_targets(self, targets: Tensor | None) -> None:
         check(targets is None or hasattr(self, "target"), "targets", type(self).__name__, "FGSM, PGD or APGD")
@@ -173,7 +175,7 @@ class Batches:
         with self.within(model, x.device):
             return suspicions(exact_model(model), x[:SUSPECTED], y[:SUSPECTED])
 
-    def begin(self, model: nn.Module, x: Tensor, y: Tensor, *, clean: Tensor | None, team: Parallel) -> Tensor:
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, *, clean: Tensor | None, processes: Parallel) -> Tensor:
         """Return where each example stands: every world-th batch of what is right is this process's."""
         if clean is None:
             places = torch.arange(len(x)).split(self.batch_size) if len(x) else ()  # type: ignore[no-untyped-call]
@@ -184,7 +186,7 @@ class Batches:
             clean = clean & (y.cpu() != number)
         start = torch.where(clean, UNBROKEN, WRONG).to(torch.int16)
         rows = clean.nonzero().flatten()
-        others = torch.arange(len(rows)) // self.batch_size % team.world != team.rank
+        others = torch.arange(len(rows)) // self.batch_size % processes.world != processes.rank
         start[rows[others]] = FOREIGN
         return start
 
@@ -223,9 +225,11 @@ def seeded_batches(attack: Attack, rows: Tensor, batch_size: int) -> Iterator[tu
         yield batch, _seeded(attack, batch)
 
 
-def own_batches(attack: Attack, rows: Tensor, batch_size: int, *, team: Parallel) -> Iterator[tuple[Tensor, Attack]]:
+def own_batches(
+    attack: Attack, rows: Tensor, batch_size: int, *, processes: Parallel
+) -> Iterator[tuple[Tensor, Attack]]:
     """Yield those of `seeded_batches` that are this process's: every world-th."""
-    return islice(seeded_batches(attack, rows, batch_size), team.rank, None, team.world)
+    return islice(seeded_batches(attack, rows, batch_size), processes.rank, None, processes.world)
 
 
 def _seeded(attack: Attack, rows: Tensor) -> Attack:
