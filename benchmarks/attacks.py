@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from advrush.attacks import PGD, AutoAttack, Quick
+from advrush.attacks import PGD, AutoAttack, FastModel
 from advrush.data import Dataset, epoch_batches, load_dataset
 from advrush.evaluation import find_target
 from hardware import hardware
@@ -123,7 +123,7 @@ def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 def as_evaluated(model: nn.Module) -> nn.Module:
     """Return the model as `advrush evaluate` attacks it."""
-    return Quick(model, channels_last=True, fold=True)
+    return FastModel(model, channels_last=True, fold=True)
 
 
 def compare_pgd(model: nn.Module, x: Tensor, y: Tensor, eps: float, repeats: int) -> list[dict[str, object]]:
@@ -167,7 +167,7 @@ def compare_autoattack(model: nn.Module, x: Tensor, y: Tensor, eps: float, batch
     report: dict[str, object] = {"theirs_s": theirs, "robust": int((predicted == y).sum())}
     ways = [("example", as_evaluated(model), "as advrush evaluate"), ("batch", model, "published order")]
     if x.is_cuda or native_bfloat16():
-        low = Quick(model, dtype=torch.bfloat16, channels_last=True, fold=True)
+        low = FastModel(model, dtype=torch.bfloat16, channels_last=True, fold=True)
         ways.append(("example", low, "searched in bfloat16, verified in float32"))
     for order, searched, way in ways:
         attack = AutoAttack(eps=eps, batch_size=batch_size, order=order)  # type: ignore[arg-type]
@@ -175,7 +175,7 @@ def compare_autoattack(model: nn.Module, x: Tensor, y: Tensor, eps: float, batch
         outcome = attack.run(searched, x, y)
         ours = time.perf_counter() - started
         differing = int((outcome.flags != (predicted == y).cpu()).sum())
-        exact = not isinstance(searched, Quick) or searched.dtype == torch.float32
+        exact = not isinstance(searched, FastModel) or searched.dtype == torch.float32
         assert differing == 0 or not exact, f"{differing} outcomes differ: {way}"
         report[way] = {
             "ours_s": ours, "ratio": theirs / ours, "differing": differing, "waterfall": outcome.waterfall()

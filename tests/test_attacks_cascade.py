@@ -163,7 +163,7 @@ def test_versions_are_the_published_ones() -> None:
     plus = AutoAttack(version="plus").attacks_in_order()
     assert [a.name for a in plus] == ["apgd_ce", "apgd_dlr", "fab", "square", "apgd_t", "fab_t"]
     assert [getattr(a, "restarts", 1) for a in plus] == [5, 5, 5, 1, 1, 1]
-    assert [getattr(a, "averaged", 0) for a in AutoAttack(version="rand").attacks_in_order()] == [20, 20]
+    assert [getattr(a, "eot_iter", 0) for a in AutoAttack(version="rand").attacks_in_order()] == [20, 20]
     assert Duo().name == "apgd_duo"
     with pytest.raises(ConfigError, match="unknown attack 'aqgd'"):
         AutoAttack(version="custom", attacks=("aqgd",))
@@ -216,7 +216,7 @@ def test_checks_find_what_they_look_for() -> None:
 
 def test_random_model_leaves_the_global_random_state() -> None:
     model, x, y = problem(6)
-    attack = APGD(0.05, steps=3, averaged=4)
+    attack = APGD(0.05, steps=3, eot_iter=4)
     before = torch.random.get_rng_state()
     first = attack(Noisy(model), x, y)
     assert torch.equal(torch.random.get_rng_state(), before)

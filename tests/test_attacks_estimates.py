@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advrush.attacks import APGD, MALT, PGD, Adaptive, AutoAttack, Linf, parse_attacks
 from advrush.attacks.adaptive import directions
 from advrush.attacks.attack import seeded
-from advrush.attacks.ensemble.random_streams import BatchDraws, ExampleDraws, Group
+from advrush.attacks.ensemble.random_streams import BatchStream, ExampleStream, Group
 from advrush.attacks.losses import pma
 from advrush.attacks.malt import nearest_classes
 from advrush.evaluation import measure
@@ -61,8 +61,8 @@ def test_directions_take_the_learnt_signs_at_label_and_runner_up() -> None:
     logits = torch.zeros(3, 4, dtype=torch.float64)
 
     def draw(learnt: list[float]) -> Tensor:
-        draws = BatchDraws((Group(seeded(0), 3, torch.arange(3)),))
-        return directions(draws, y, runner_up, torch.tensor(learnt, dtype=torch.float64), logits)
+        stream = BatchStream((Group(seeded(0), 3, torch.arange(3)),))
+        return directions(stream, y, runner_up, torch.tensor(learnt, dtype=torch.float64), logits)
 
     plain, learnt = draw([0.0, 0.0]), draw([-2.0, 0.5])
     assert float(plain.abs().max()) <= 1
@@ -74,16 +74,16 @@ def test_directions_take_the_learnt_signs_at_label_and_runner_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "draws", [BatchDraws((Group(seeded(3), 6, torch.arange(6)),)), ExampleDraws(3, torch.arange(6))]
+    "stream", [BatchStream((Group(seeded(3), 6, torch.arange(6)),)), ExampleStream(3, torch.arange(6))]
 )
-def test_numbers_of_some_rows_are_those_they_get_where_all_draw(draws: BatchDraws | ExampleDraws) -> None:
+def test_numbers_of_some_rows_are_those_they_get_where_all_draw(stream: BatchStream | ExampleStream) -> None:
     rows = torch.tensor([1, 4])
     again = (
-        replace(draws, groups=(Group(seeded(3), 6, torch.arange(6)),))
-        if isinstance(draws, BatchDraws)
-        else ExampleDraws(3, torch.arange(6))
+        replace(stream, groups=(Group(seeded(3), 6, torch.arange(6)),))
+        if isinstance(stream, BatchStream)
+        else ExampleStream(3, torch.arange(6))
     )
-    assert torch.equal(draws.of(rows).each((2, 3)), again.each((2, 3))[rows])
+    assert torch.equal(stream.of(rows).each((2, 3)), again.each((2, 3))[rows])
 
 
 def test_estimates_are_named_so() -> None:

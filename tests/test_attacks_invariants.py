@@ -33,7 +33,7 @@ ATTACKS: list[Attack] = [
     PGD(steps=2, loss="dlr", start="none"),
     MIFGSM(steps=3),
     APGD(steps=6),
-    APGD(steps=5, loss="dlr", restarts=2, averaged=2),
+    APGD(steps=5, loss="dlr", restarts=2, eot_iter=2),
     APGDT(steps=5, targets=3),
     FAB(steps=4),
     FAB(steps=4, targets=3, restarts=2),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush import evaluate
-from advrush.attacks import PGD, CarliniWagner, DeepFool, MinimalNorm, Quick, parse_attacks, threat_model
+from advrush.attacks import PGD, CarliniWagner, DeepFool, FastModel, MinimalNorm, parse_attacks, threat_model
 from advrush.cli import main
 from advrush.data import DataConfig
 from advrush.errors import ConfigError
@@ -122,7 +122,7 @@ def test_within_a_radius_it_is_an_attack_as_any_other() -> None:
 def test_what_a_quick_model_alone_gets_wrong_is_no_find() -> None:
     model = small()
     x, y = images(model, 8)
-    quick = Quick(model, dtype=torch.bfloat16)
+    quick = FastModel(model, dtype=torch.bfloat16)
     points, norms = DeepFool(overshoot=0.001).smallest(quick, x, y)
     with torch.no_grad():
         assert torch.equal(model(points).argmax(1) != y, norms.isfinite())

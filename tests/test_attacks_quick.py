@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush import PGD, DataConfig, EvaluateConfig, evaluate
-from advrush.attacks import APGD, AutoAttack, Quick, Square
+from advrush.attacks import APGD, AutoAttack, FastModel, Square
 from advrush.attacks.ensemble.cascade import cascade
 from advrush.attacks.passes.counting import counting
 from advrush.errors import ConfigError
@@ -24,7 +24,7 @@ def problem(count: int = 48) -> tuple[nn.Module, Tensor, Tensor]:
     return make(), test.images[:count].float() / 255, test.labels[:count]
 
 
-class Boastful(Quick):
+class Boastful(FastModel):
     """Its quick passes get every label wrong: each example seems broken before the attack has moved it."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def test_what_only_the_quick_network_gets_wrong_does_not_count(name: str) -> Non
 @pytest.mark.parametrize("attack", [APGD(0.1, steps=10), Square(0.1, queries=60)], ids=lambda a: a.name)
 def test_every_broken_example_is_broken_in_float32(attack: APGD | Square) -> None:
     model, x, y = problem()
-    x_adv = attack(Quick(model, dtype=torch.bfloat16), x, y)
+    x_adv = attack(FastModel(model, dtype=torch.bfloat16), x, y)
     moved = (x_adv != x).flatten(1).any(dim=1)
     assert moved.any() and float((x_adv - x).abs().max()) <= 0.1 + 1e-6
     assert (model(x_adv[moved]).argmax(dim=1) != y[moved]).all()
@@ -68,7 +68,7 @@ def test_second_attempts_do_not_depend_on_batches() -> None:
 
 def test_quick_and_exact_passes_are_counted() -> None:
     model, x, _ = problem(6)
-    quick = Quick(model, dtype=torch.bfloat16)
+    quick = FastModel(model, dtype=torch.bfloat16)
     with counting(quick) as passes:
         quick(x.requires_grad_()).sum().backward()
         quick.exact(x.detach())
@@ -79,7 +79,7 @@ def test_compiled_passes_find_what_plain_ones_find(monkeypatch: pytest.MonkeyPat
     # the graph is captured and run, without the minutes that generating code for it takes
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     model, x, y = problem(32)
-    quick = Quick(model, compile=True)
+    quick = FastModel(model, compile=True)
     attack = APGD(0.1, steps=5)
     assert torch.equal(attack(quick, x, y), attack(model, x, y))
 
@@ -112,7 +112,7 @@ def test_models_that_take_the_plain_layout_alone_get_it() -> None:
     model, x, y = Viewing(), torch.rand(6, 3, 8, 8), torch.randint(10, (6,))
     with pytest.raises(RuntimeError, match="view"):
         model(x.to(memory_format=torch.channels_last))
-    assert torch.equal(Quick(model, channels_last=True)(x), model(x))
+    assert torch.equal(FastModel(model, channels_last=True)(x), model(x))
     assert float((PGD(eps=0.05)(model, x, y) - x).abs().max()) > 0.04
     with pytest.raises(RuntimeError, match="shape"):
         PGD(eps=0.05)(model, torch.rand(6, 3, 9, 9), y)
@@ -136,7 +136,7 @@ def normed(extra: nn.Module | None = None) -> nn.Module:
 
 def test_folded_norms_change_logits_by_rounding_alone() -> None:
     model, x = normed().double(), torch.rand(7, 3, 9, 9, dtype=torch.float64, requires_grad=True)
-    quick = Quick(model, fold=True)
+    quick = FastModel(model, fold=True)
     logits = quick(x)
     assert isinstance(quick.folded, nn.Module)
     kept = [name for name, module in quick.folded.named_modules() if isinstance(module, nn.BatchNorm2d)]
@@ -191,7 +191,7 @@ class Choosy(nn.Module):
 
 def test_a_convolution_used_twice_is_folded_with_each_of_its_norms() -> None:
     model, x = trained(Shared()), torch.rand(5, 3, 9, 9)
-    quick = Quick(model, fold=True)
+    quick = FastModel(model, fold=True)
     torch.testing.assert_close(quick(x), model(x), rtol=1e-5, atol=1e-5)
     assert quick.folded is not None
 
@@ -204,7 +204,7 @@ def test_a_convolution_used_twice_is_folded_with_each_of_its_norms() -> None:
 def test_models_that_cannot_be_folded_are_left_as_they_are(model: nn.Module) -> None:
     side = 8 if isinstance(next(iter(model.children())), nn.Flatten) else 9
     x = torch.rand(5, 1 if side == 8 else 3, side, side)
-    quick, state = Quick(model, fold=True), torch.get_rng_state()
+    quick, state = FastModel(model, fold=True), torch.get_rng_state()
     torch.manual_seed(3)
     mine = quick(x)
     torch.manual_seed(3)
@@ -215,7 +215,7 @@ def test_models_that_cannot_be_folded_are_left_as_they_are(model: nn.Module) -> 
 
 def test_nothing_is_folded_while_the_model_trains() -> None:
     model, x = normed().train(), torch.rand(6, 3, 9, 9)
-    quick = Quick(model, fold=True)
+    quick = FastModel(model, fold=True)
     quick(x)
     assert quick.folded is None
     model.eval()

@@ -9,21 +9,24 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from advrush.data import Augment, Split, epoch_batches
-from advrush.data.augment import Draws
+from advrush.data.augment import AugmentParameters
 from advrush.errors import ConfigError
 
 
-def by_loop(images: Tensor, augment: Augment, draws: Draws) -> Tensor:
+def by_loop(images: Tensor, augment: Augment, params: AugmentParameters) -> Tensor:
     """Do it image by image and pixel by pixel."""
     result = torch.zeros_like(images)
     n, _, height, width = images.shape
     for i in range(n):
         for row in range(height):
             for column in range(width):
-                across = width - 1 - column if augment.flip and bool(draws.flip[i]) else column
-                y = row + int(draws.top[i]) - augment.crop
-                x = across + int(draws.left[i]) - augment.crop
-                top, left = int(draws.row[i]) - augment.cutout // 2, int(draws.column[i]) - augment.cutout // 2
+                across = width - 1 - column if augment.flip and bool(params.flip[i]) else column
+                y = row + int(params.top[i]) - augment.crop
+                x = across + int(params.left[i]) - augment.crop
+                top, left = (
+                    int(params.row[i]) - augment.cutout // 2,
+                    int(params.column[i]) - augment.cutout // 2,
+                )
                 hole = top <= row < top + augment.cutout and left <= column < left + augment.cutout
                 if 0 <= y < height and 0 <= x < width and not hole:
                     result[i, :, row, column] = images[i, :, y, x]
@@ -47,14 +50,20 @@ def test_equals_a_loop_over_pixels(
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(1, 256, (count, channels, height, width), generator=generator, dtype=torch.uint8)
     augment = Augment(crop, flip, cutout)
-    draws = Draws.of(augment, count, images.shape[-2:], generator)
-    assert torch.equal(augment.apply(images, draws), by_loop(images, augment, draws))
+    params = AugmentParameters.of(augment, count, images.shape[-2:], generator)
+    assert torch.equal(augment.apply(images, params), by_loop(images, augment, params))
 
 
 def test_all_offsets_and_both_sides_are_drawn_evenly() -> None:
     augment = Augment(crop=2, flip=True, cutout=3)
-    draws = Draws.of(augment, 20_000, torch.Size([8, 6]), torch.Generator().manual_seed(0))
-    for values, limit in ((draws.top, 5), (draws.left, 5), (draws.flip.long(), 2), (draws.row, 8), (draws.column, 6)):
+    params = AugmentParameters.of(augment, 20_000, torch.Size([8, 6]), torch.Generator().manual_seed(0))
+    for values, limit in (
+        (params.top, 5),
+        (params.left, 5),
+        (params.flip.long(), 2),
+        (params.row, 8),
+        (params.column, 6),
+    ):
         shares = values.bincount(minlength=limit) / 20_000
         assert len(shares) == limit and (shares - 1 / limit).abs().max() < 0.02
 
@@ -62,8 +71,8 @@ def test_all_offsets_and_both_sides_are_drawn_evenly() -> None:
 def test_nothing_switched_on_changes_nothing() -> None:
     images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
     nothing = Augment(crop=0, flip=False, cutout=0)
-    draws = Draws.of(nothing, 5, images.shape[-2:], torch.Generator().manual_seed(0))
-    assert torch.equal(nothing.apply(images, draws), images)
+    params = AugmentParameters.of(nothing, 5, images.shape[-2:], torch.Generator().manual_seed(0))
+    assert torch.equal(nothing.apply(images, params), images)
 
 
 @pytest.mark.parametrize("field", ["crop", "cutout"])

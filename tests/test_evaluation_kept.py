@@ -16,7 +16,7 @@ from advrush.evaluation import EvaluateConfig, evaluate, measure
 from advrush.evaluation.lines import Pace, by_class, confusion
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome
-from advrush.evaluation.robust_accuracy import ALONE
+from advrush.parallel import ALONE
 from advrush.run import Run
 
 DATA = DataConfig("digits", test_examples=60)

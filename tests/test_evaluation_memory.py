@@ -110,7 +110,7 @@ def test_each_finished_attack_is_on_disk_before_the_next_begins(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(MIFGSM, "_climb", stop)
+        patched.setattr(MIFGSM, "attack_batch", stop)
         with pytest.raises(Killed):
             evaluate(linear_digits.make(), config, runs_dir=tmp_path / "part", device="cpu", display=False)
     (path,) = (tmp_path / "part" / "evaluate").glob("*")

@@ -23,7 +23,7 @@ from advrush import config as configs
 from advrush.attacks import APGD, APGDT, FAB, FGSM, MIFGSM, PGD, Square
 from advrush.attacks.apgd_state import checkpoints
 from advrush.attacks.attack import seeded
-from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, ExampleDraws, Group
+from advrush.attacks.ensemble.random_streams import BatchStream, ExampleStream, Group, RandomStream
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.models.network import Network
 from advrush.models.supernet import Supernet
@@ -162,19 +162,19 @@ def test_attacks_of_fixed_steps_wait_for_nothing(attack: FGSM | PGD | MIFGSM) ->
     assert not seen.strays
 
 
-def group() -> Draws:
-    return BatchDraws((Group(seeded(0), COUNT, torch.arange(COUNT)),))
+def group() -> RandomStream:
+    return BatchStream((Group(seeded(0), COUNT, torch.arange(COUNT)),))
 
 
-def by_example() -> Draws:
-    return ExampleDraws(0, torch.arange(COUNT))
+def by_example() -> RandomStream:
+    return ExampleStream(0, torch.arange(COUNT))
 
 
 CHECKPOINTS = len(checkpoints(12))
 ROUNDS = [
     (APGD(steps=34), group, len(checkpoints(34))),
     (APGD(steps=12, loss="dlr", norm="L2"), group, CHECKPOINTS),
-    (APGD(steps=12, averaged=2), by_example, CHECKPOINTS),
+    (APGD(steps=12, eot_iter=2), by_example, CHECKPOINTS),
     (APGDT(steps=12), group, CHECKPOINTS),
     (APGDT(steps=12, norm="L2"), group, CHECKPOINTS),
     (FAB(steps=11), group, 1),
@@ -200,13 +200,13 @@ def _id(value: object) -> str | None:
     return f"{value.name}-{value.norm}" if isinstance(value, Staged) else None
 
 
-@pytest.mark.parametrize(("attack", "draws", "looked"), ROUNDS, ids=_id)
+@pytest.mark.parametrize(("attack", "stream", "looked"), ROUNDS, ids=_id)
 def test_rounds_wait_only_where_they_thin_out_the_batch(
-    attack: Staged, draws: Callable[[], Draws], looked: int
+    attack: Staged, stream: Callable[[], RandomStream], looked: int
 ) -> None:
     model, (x, y) = small(classes=4).to(META).requires_grad_(False), batch()
     with watching(model) as seen:
-        points, broken = attack.attack_round(model, x, y, number=0, draws=draws())
+        points, broken = attack.attack_round(model, x, y, number=0, stream=stream())
     assert points.is_meta
     assert broken.is_meta
     assert seen.count("read") <= looked

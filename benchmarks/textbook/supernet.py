@@ -1,7 +1,7 @@
 """The supernet of spec section 1, written op by op: every primitive its own module, nothing shared, nothing fused.
 
-This file imports nothing from ``advrush``: it is the slow, plain rendering that speed is measured against and
-an oracle of its own for the values. Attribute names follow DARTS, so that state dicts can be exchanged.
+This file imports nothing from ``advrush``: it is the slow, plain implementation that speed and
+values are measured against. Attribute names follow DARTS, so that state dicts can be exchanged.
 """
 
 from __future__ import annotations

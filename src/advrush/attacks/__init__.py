@@ -14,7 +14,7 @@ from advrush.attacks.fab import FAB
 from advrush.attacks.malt import MALT
 from advrush.attacks.mifgsm import MIFGSM
 from advrush.attacks.minimal_norm import MinimalNorm
-from advrush.attacks.passes.fast_model import Quick
+from advrush.attacks.passes.fast_model import FastModel
 from advrush.attacks.pgd import FGSM, PGD, ascend, input_gradient
 from advrush.attacks.registry import parse_attacks
 from advrush.attacks.square import Square
@@ -38,11 +38,11 @@ __all__ = [
     "Cascade",
     "DeepFool",
     "Duo",
+    "FastModel",
     "Ledger",
     "Linf",
     "MinimalNorm",
     "Outcome",
-    "Quick",
     "Runnable",
     "Square",
     "Staged",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import margin
 from advrush.attacks.passes.chunks import gradient, predict
@@ -59,7 +59,7 @@ class Adaptive(Staged):
         return 1
 
     def attack_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, stream: RandomStream
     ) -> tuple[Tensor, Tensor]:
         """Return adversarial examples and which are broken."""
         logits = predict(model, x)
@@ -70,7 +70,7 @@ class Adaptive(Staged):
             rows = state.nearest(share)
             if not len(rows):
                 break
-            own = draws.of(rows)
+            own = stream.of(rows)
             start = self._start(x[rows], own)
             if restart:
                 w = directions(own, y[rows], runner_up[rows], learnt, logits)
@@ -81,34 +81,34 @@ class Adaptive(Staged):
                 learnt = learnt + (each * state.broken[rows, None]).sum(dim=0)
         return state.found, state.broken
 
-    def _start(self, x: Tensor, draws: Draws) -> Tensor:
-        noise = draws.each(tuple(x.shape[1:]), normal=self.norm == "L2")
+    def _start(self, x: Tensor, stream: RandomStream) -> Tensor:
+        noise = stream.each(tuple(x.shape[1:]), normal=self.norm == "L2")
         return threat_model(self.norm, self.eps).uniform(x, noise).clamp(0.0, 1.0)
 
     def _open(self, model: nn.Module, x: Tensor, point: Tensor, w: Tensor) -> Tensor:
         """Return the point after steps of length eps up <w, logits>."""
         threat = threat_model(self.norm, self.eps)
         for _ in range(OPENING):
-            _, _, slope = gradient(model, point, lambda logits, part: (w[part] * logits).sum(dim=1))
-            point = threat.project(point + self.eps * threat.direction(slope), x)
+            _, _, grad = gradient(model, point, lambda logits, part: (w[part] * logits).sum(dim=1))
+            point = threat.project(point + self.eps * threat.direction(grad), x)
         return point
 
     def _ascend(
         self, model: nn.Module, x: Tensor, y: Tensor, rows: Tensor, point: Tensor, steps: int, state: _State
     ) -> None:
-        """Climb the margin from `point`; broken examples leave at once on a CPU, on a GPU at the end."""
+        """Ascend the margin from `point`; broken examples leave at once on a CPU, on a GPU at the end."""
         threat = threat_model(self.norm, self.eps)
         for step in range(steps):
-            _, value, slope = _margin_gradient(model, point, y[rows])
+            _, value, grad = _margin_gradient(model, point, y[rows])
             state.note(rows, point, value)
             if x.device.type == "cpu":
                 left = (~state.broken[rows]).nonzero().flatten()
                 if len(left) < len(rows):
-                    rows, point, slope = rows[left], point[left], slope[left]
+                    rows, point, grad = rows[left], point[left], grad[left]
                 if not len(rows):
                     return
             length = self.eps * (1 + math.cos(math.pi * step / steps))
-            point = threat.project(point + length * threat.direction(slope), x[rows])
+            point = threat.project(point + length * threat.direction(grad), x[rows])
         state.note(rows, point, margin(predict(model, point), y[rows]))
 
 
@@ -137,12 +137,12 @@ class _State:
         return left[self.best[left].topk(count).indices].sort().values if count else left
 
 
-def directions(draws: Draws, y: Tensor, runner_up: Tensor, learnt: Tensor, logits: Tensor) -> Tensor:
+def directions(stream: RandomStream, y: Tensor, runner_up: Tensor, learnt: Tensor, logits: Tensor) -> Tensor:
     """Return w (n, K): uniform in [-1, 1), with the learnt signs (none where 0) at the label and at the runner-up.
 
     `learnt` (2,) holds the sums of the successful directions at label and runner-up; `logits` gives K, type and device.
     """
-    w = 2 * upload(draws.each((logits.shape[1],)), logits) - 1
+    w = 2 * upload(stream.each((logits.shape[1],)), logits) - 1
     for place, total in zip((y, runner_up), learnt.sign(), strict=True):
         own = w.gather(1, place[:, None])
         w = w.scatter(1, place[:, None], torch.where(total == 0, own, total * own.abs()))

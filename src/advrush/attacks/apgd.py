@@ -7,8 +7,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from advrush.attacks.apgd_ascent import climb
-from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.apgd_ascent import run_apgd
+from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import ESTIMATES, LOSSES, targeted_dlr
 from advrush.attacks.passes.chunks import predict
@@ -29,7 +29,7 @@ class APGD(Staged):
     """Random starts; later ones attack the examples that are still correct."""
     loss: Literal["ce", "dlr", "pma"] = "ce"
     """Cross-entropy, the difference-of-logits ratio, or the margin of probabilities (an estimate, named so)."""
-    averaged: int = 1
+    eot_iter: int = 1
     """Gradients averaged at each step, for models with randomness (expectation over transformation)."""
     norm: Norm = "Linf"
     """Norm of the ball."""
@@ -58,7 +58,14 @@ class APGD(Staged):
         return self.restarts
 
     def attack_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws, targets: Tensor | None = None
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        number: int,
+        stream: RandomStream,
+        targets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return adversarial examples and which are broken (are taken for `targets`), from one random start."""
         if targets is not None:
@@ -67,9 +74,9 @@ class APGD(Staged):
             def value(logits: Tensor, rows: Tensor) -> Tensor:
                 return towards(logits, goal[rows])
 
-            return climb(model, x, y, draws=draws, attack=self, value=value, targets=targets)
+            return run_apgd(model, x, y, stream=stream, attack=self, value=value, targets=targets)
         loss = LOSSES[self.loss]
-        return climb(model, x, y, draws=draws, attack=self, value=lambda logits, rows: loss(logits, y[rows]))
+        return run_apgd(model, x, y, stream=stream, attack=self, value=lambda logits, rows: loss(logits, y[rows]))
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class APGDT(Staged):
     """Random starts for each target."""
     targets: int = 9
     """Classes aimed at, at most all others."""
-    averaged: int = 1
+    eot_iter: int = 1
     """Gradients averaged at each step, for models with randomness."""
     norm: Norm = "Linf"
     """Norm of the ball."""
@@ -105,7 +112,7 @@ class APGDT(Staged):
         return min(self.targets, classes - 1) * self.restarts
 
     def attack_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, stream: RandomStream
     ) -> tuple[Tensor, Tensor]:
         """Return adversarial examples and which are broken, aiming at one class from one random start."""
         target = predict(model, x).sort(dim=1).indices[:, -2 - number // self.restarts]
@@ -113,10 +120,10 @@ class APGDT(Staged):
         def value(logits: Tensor, rows: Tensor) -> Tensor:
             return targeted_dlr(logits, y[rows], target[rows])
 
-        return climb(model, x, y, draws=draws, attack=self, value=value)
+        return run_apgd(model, x, y, stream=stream, attack=self, value=value)
 
 
 def _check(attack: APGD | APGDT) -> None:
     threat_model(attack.norm, attack.eps)
-    for name in ("steps", "restarts", "averaged"):
+    for name in ("steps", "restarts", "eot_iter"):
         check(getattr(attack, name) >= 1, name, getattr(attack, name), "a whole number >= 1")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from advrush.attacks.apgd_sparse import SparseAscent, sparse_checkpoints
 from advrush.attacks.apgd_state import Ascent, checkpoints
-from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.passes.chunks import by_pieces, gradient
 from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, per_example, threat_model
@@ -33,15 +33,15 @@ class Settings(Protocol):
     def steps(self) -> int: ...  # noqa: D102
 
     @property
-    def averaged(self) -> int: ...  # noqa: D102
+    def eot_iter(self) -> int: ...  # noqa: D102
 
 
-def climb(
+def run_apgd(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
     *,
-    draws: Draws,
+    stream: RandomStream,
     attack: Settings,
     value: RowValue,
     targets: Tensor | None = None,
@@ -53,32 +53,32 @@ def climb(
     On a CPU an example leaves the batch at once; on a GPU after the next checkpoint of the step sizes, since
     counting the broken ones makes the host wait.
     """
-    noise = upload(draws.each(tuple(x.shape[1:]), normal=attack.norm == "L2"), x)
+    noise = upload(stream.each(tuple(x.shape[1:]), normal=attack.norm == "L2"), x)
     start = threat_model(attack.norm, attack.eps).sphere(x, noise).clamp(0.0, 1.0)
 
     def succeeds(logits: Tensor, rows: Tensor) -> Tensor:
         told = logits.argmax(dim=1)
         return told != y[rows] if targets is None else told == targets[rows]
 
-    return by_pieces(lambda rows: _climb(model, x[rows], start[rows], rows, attack, value, succeeds), x)
+    return by_pieces(lambda rows: _run(model, x[rows], start[rows], rows, attack, value, succeeds), x)
 
 
-def _climb(
+def _run(
     model: nn.Module, x: Tensor, start: Tensor, places: Tensor, attack: Settings, value: RowValue, succeeds: RowValue
 ) -> tuple[Tensor, Tensor]:
     threat = threat_model(attack.norm, attack.eps)
     rows = torch.arange(len(x), device=x.device)
     found, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
-    def look_at(points: Tensor) -> tuple[Tensor, Tensor]:
-        logits, loss, slope = _measure(model, points, places[rows], value, attack.averaged)
+    def evaluate_at(points: Tensor) -> tuple[Tensor, Tensor]:
+        logits, loss, grad = _measure(model, points, places[rows], value, attack.eot_iter)
         new = succeeds(logits, places[rows]) & ~broken[rows]
         found[rows] = torch.where(per_example(new, x), points, found[rows])
         broken[rows] |= new
-        return loss, slope
+        return loss, grad
 
     sparse = attack.norm == "L1"
-    ascent = (SparseAscent if sparse else Ascent)(x, start, *look_at(start), (1.0 if sparse else 2.0) * attack.eps)
+    ascent = (SparseAscent if sparse else Ascent)(x, start, *evaluate_at(start), (1.0 if sparse else 2.0) * attack.eps)
     schedule = (sparse_checkpoints if sparse else checkpoints)(attack.steps)
     for step in range(attack.steps):
         if x.device.type == "cpu" or step - 1 in schedule:
@@ -89,18 +89,18 @@ def _climb(
             if not len(rows):
                 break
         ascent.move(threat, MOMENTUM if step else 1.0)
-        ascent.record(*look_at(ascent.x_adv))
+        ascent.record(*evaluate_at(ascent.x_adv))
         if step in schedule:
             ascent.checkpoint(schedule[step])
     return found, broken
 
 
 def _measure(
-    model: nn.Module, points: Tensor, rows: Tensor, value: RowValue, averaged: int
+    model: nn.Module, points: Tensor, rows: Tensor, value: RowValue, eot_iter: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return logits and loss of the last pass, and the slope averaged over all."""
+    """Return logits and loss of the last pass, and the gradient averaged over all."""
     total = torch.zeros_like(points)
-    for _ in range(averaged):
-        logits, loss, slope = gradient(model, points, lambda z, part: value(z, rows[part]))
-        total = total + slope
-    return logits, loss, total / float(averaged)
+    for _ in range(eot_iter):
+        logits, loss, grad = gradient(model, points, lambda z, part: value(z, rows[part]))
+        total = total + grad
+    return logits, loss, total / float(eot_iter)

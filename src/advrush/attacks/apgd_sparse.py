@@ -24,15 +24,15 @@ EVERY = 0.04
 class SparseAscent(Ascent):
     """The ascent in the L1 ball: no momentum, one step length and one share of changed entries for each example."""
 
-    def __init__(self, x: Tensor, start: Tensor, loss: Tensor, slope: Tensor, eps: float) -> None:
-        super().__init__(x, start, loss, slope, eps)
+    def __init__(self, x: Tensor, start: Tensor, loss: Tensor, grad: Tensor, eps: float) -> None:
+        super().__init__(x, start, loss, grad, eps)
         self.longest = self.step.clone()
         self.share = torch.full_like(loss, FIRST_SHARE)
         self.entries = torch.full_like(loss, float(x[:1].numel()))
 
     def move(self, threat: ThreatModel, momentum: float) -> None:
-        """Take a sparse step along the slope."""
-        towards = sparse_direction(self.slope.flatten(1), self.share).view_as(self.x)
+        """Take a sparse step along the gradient."""
+        towards = sparse_direction(self.grad.flatten(1), self.share).view_as(self.x)
         self.x_adv = threat.project(self.x_adv + per_example(self.step, self.x) * towards, self.x)
 
     def checkpoint(self, steps: int) -> None:
@@ -44,7 +44,7 @@ class SparseAscent(Ascent):
         self.entries = entries
         wide = per_example(sparser, self.x)
         self.x_adv = torch.where(wide, self.x_best, self.x_adv)
-        self.slope = torch.where(wide, self.slope_best, self.slope)
+        self.grad = torch.where(wide, self.grad_best, self.grad)
 
 
 def sparse_checkpoints(steps: int) -> dict[int, int]:

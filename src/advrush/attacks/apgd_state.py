@@ -14,9 +14,9 @@ INCREASED = 0.75
 class Ascent:
     """What each example still under attack carries from step to step."""
 
-    def __init__(self, x: Tensor, start: Tensor, loss: Tensor, slope: Tensor, step: float) -> None:
+    def __init__(self, x: Tensor, start: Tensor, loss: Tensor, grad: Tensor, step: float) -> None:
         self.x, self.x_adv, self.x_before, self.x_best = x, start, start, start
-        self.slope, self.slope_best = slope, slope
+        self.grad, self.grad_best = grad, grad
         self.loss_best, self.loss_checked = loss, loss
         # The published counter compares the first loss with 0: its ring buffer is still empty there.
         self.loss_before, self.increases = torch.zeros_like(loss), torch.zeros_like(loss)
@@ -29,22 +29,22 @@ class Ascent:
             setattr(self, name, value[rows])
 
     def move(self, threat: ThreatModel, momentum: float) -> None:
-        """Take a step along the slope and a part of the last movement."""
-        towards = self.x_adv + per_example(self.step, self.x) * threat.direction(self.slope)
+        """Take a step along the gradient and a part of the last movement."""
+        towards = self.x_adv + per_example(self.step, self.x) * threat.direction(self.grad)
         towards = threat.project(towards, self.x)
         last = self.x_adv - self.x_before
         self.x_before = self.x_adv
         self.x_adv = threat.project(self.x_adv + (towards - self.x_adv) * momentum + last * (1 - momentum), self.x)
 
-    def record(self, loss: Tensor, slope: Tensor) -> None:
-        """Take in the loss and slope at the new point."""
-        self.slope = slope
+    def record(self, loss: Tensor, grad: Tensor) -> None:
+        """Take in the loss and gradient at the new point."""
+        self.grad = grad
         self.increases = self.increases + (loss > self.loss_before)
         self.loss_before = loss
         better = loss > self.loss_best
         wide = per_example(better, self.x)
         self.x_best = torch.where(wide, self.x_adv, self.x_best)
-        self.slope_best = torch.where(wide, slope, self.slope_best)
+        self.grad_best = torch.where(wide, grad, self.grad_best)
         self.loss_best = torch.where(better, loss, self.loss_best)
 
     def checkpoint(self, steps: int) -> None:
@@ -55,7 +55,7 @@ class Ascent:
         self.step = torch.where(self.halved, self.step / 2, self.step)
         wide = per_example(self.halved, self.x)
         self.x_adv = torch.where(wide, self.x_best, self.x_adv)
-        self.slope = torch.where(wide, self.slope_best, self.slope)
+        self.grad = torch.where(wide, self.grad_best, self.grad)
 
 
 def checkpoints(steps: int) -> dict[int, int]:

@@ -190,11 +190,11 @@ class Duo(Cascade):
         return APGD(self.eps, norm=self.norm, seed=self.seed), APGDT(self.eps, norm=self.norm, seed=self.seed)
 
 
-def staged(name: str, eps: float, norm: Norm, seed: int, restarts: int = 1, averaged: int = 1) -> Staged:
+def staged(name: str, eps: float, norm: Norm, seed: int, restarts: int = 1, eot_iter: int = 1) -> Staged:
     """Return one of AutoAttack's attacks by name; `restarts` is for the untargeted ones. ConfigError if unknown."""
     makers: dict[str, Callable[[], Staged]] = {
-        "apgd_ce": lambda: APGD(eps, restarts=restarts, averaged=averaged, norm=norm, seed=seed),
-        "apgd_dlr": lambda: APGD(eps, restarts=restarts, averaged=averaged, loss="dlr", norm=norm, seed=seed),
+        "apgd_ce": lambda: APGD(eps, restarts=restarts, eot_iter=eot_iter, norm=norm, seed=seed),
+        "apgd_dlr": lambda: APGD(eps, restarts=restarts, eot_iter=eot_iter, loss="dlr", norm=norm, seed=seed),
         "apgd_t": lambda: APGDT(eps, norm=norm, seed=seed),
         "fab": lambda: FAB(eps, restarts=restarts, norm=norm, seed=seed),
         "fab_t": lambda: FAB(eps, targets=9, norm=norm, seed=seed),

@@ -87,12 +87,12 @@ class CarliniWagner(MinimalNorm):
         w = torch.atanh((2 * x.detach() - 1) * INSIDE)
         first, second, before = torch.zeros_like(w), torch.zeros_like(w), torch.full_like(weight, torch.inf)
         for step in range(1, self.steps + 1):
-            points, margins, objective, slope = self._objective(model, w, x[rows], y[rows], weight[rows])
+            points, margins, objective, grad = self._objective(model, w, x[rows], y[rows], weight[rows])
             squares = (points - x[rows]).flatten(1).square().sum(dim=1)
             better = (margins > self.confidence) & (squares < nearest[rows])
             best[rows] = torch.where(per_example(better, points), points, best[rows])
             nearest[rows] = torch.where(better, squares, nearest[rows])
-            first, second = BETA_1 * first + (1 - BETA_1) * slope, BETA_2 * second + (1 - BETA_2) * slope**2
+            first, second = BETA_1 * first + (1 - BETA_1) * grad, BETA_2 * second + (1 - BETA_2) * grad**2
             scale = (second / (1 - BETA_2**step)).sqrt() + TINY
             w = w - self.step_size * (first / (1 - BETA_1**step)) / scale
             if step % max(self.steps // LOOKS, 1) == 0:
@@ -112,7 +112,7 @@ class CarliniWagner(MinimalNorm):
         def missing(logits: Tensor, rows: slice) -> Tensor:
             return weight[rows] * (self.confidence - margin(logits, y[rows])).clamp_min(0.0)
 
-        logits, penalty, slope = gradient(model, points, missing)
+        logits, penalty, grad = gradient(model, points, missing)
         offset = points - x
         objective = offset.flatten(1).square().sum(dim=1) + penalty
-        return points, margin(logits, y), objective, (slope + 2 * offset) * (1 - tanh**2) / 2
+        return points, margin(logits, y), objective, (grad + 2 * offset) * (1 - tanh**2) / 2

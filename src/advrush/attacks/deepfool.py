@@ -84,9 +84,9 @@ def nearest_boundary(model: nn.Module, x: Tensor, y: Tensor, classes: Tensor) ->
         totals = gaps.sum(dim=0).unbind()
     here, steps, lengths = x.flatten(1), [], []
     for total, gap in zip(totals, gaps.detach().unbind(dim=1), strict=True):
-        slope = torch.autograd.grad(total, point, retain_graph=True, materialize_grads=True)[0].flatten(1)
-        step = onto_hyperplane_l2(here, slope, (slope * here).sum(dim=1) - gap)
-        reached = (gap + (slope * step).sum(dim=1)).abs() <= CLOSE * gap.abs() + TINY
+        grad = torch.autograd.grad(total, point, retain_graph=True, materialize_grads=True)[0].flatten(1)
+        step = onto_hyperplane_l2(here, grad, (grad * here).sum(dim=1) - gap)
+        reached = (gap + (grad * step).sum(dim=1)).abs() <= CLOSE * gap.abs() + TINY
         steps.append(step)
         lengths.append(torch.where(reached, 0.0, FAR) + step.norm(dim=1))
     nearest = torch.stack(lengths).argmin(dim=0)

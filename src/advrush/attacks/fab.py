@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab_projection import onto_hyperplane_l2, onto_hyperplane_linf
 from advrush.attacks.passes.chunks import by_pieces, gradient, pieces, predict
@@ -60,7 +60,7 @@ class FAB(Staged):
         return number % self.restarts > 0
 
     def attack_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, stream: RandomStream
     ) -> tuple[Tensor, Tensor]:
         """Return the first points within eps, and which examples have one."""
         threat = threat_model(self.norm, self.eps)
@@ -69,7 +69,7 @@ class FAB(Staged):
             target = predict(model, x).sort(dim=1).indices[:, -2 - number // self.restarts]
         start = x
         if self.draws_noise(number):
-            noise = upload(draws.each(tuple(x.shape[1:]), normal=self.norm == "L2"), x)
+            noise = upload(stream.each(tuple(x.shape[1:]), normal=self.norm == "L2"), x)
             start = (x + 0.5 * (threat.sphere(x, noise) - x)).clamp(0.0, 1.0)
 
         def walk(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,8 +31,8 @@ def onto_hyperplane_linf(t: Tensor, w: Tensor, b: Tensor) -> Tensor:
     length = gap / weight.sum(1).clamp_min(TINY)
     for _ in range(PASSES):
         free = (room > length[:, None]).to(w)
-        slope, spent = torch.linalg.vecdot(weight, free), torch.linalg.vecdot(share, 1 - free)
-        longer = torch.where(slope > 0, (gap - spent) / slope.clamp_min(TINY), length)
+        grad, spent = torch.linalg.vecdot(weight, free), torch.linalg.vecdot(share, 1 - free)
+        longer = torch.where(grad > 0, (gap - spent) / grad.clamp_min(TINY), length)
         done = w.device.type == "cpu" and bool((longer <= length).all())
         length = torch.maximum(longer, length)
         if done:

@@ -33,7 +33,7 @@ def check_images(x: Tensor) -> None:
     if x.dtype not in (torch.float32, torch.float64):
         hint = "divide bytes by 255"
         if x.is_floating_point():
-            hint = "Quick(model, dtype=...) searches in low precision and verifies in full"
+            hint = "FastModel(model, dtype=...) searches in low precision and verifies in full"
         raise DataError(f"images: got {x.dtype}; expected float32 or float64 pixels in [0, 1]: {hint}")
     if not x.numel():
         return
@@ -160,7 +160,7 @@ def probe(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool) -> None:
     if dtype in (torch.float16, torch.bfloat16):
         raise ModelContractError(
             f"the model's weights are {dtype}; expected float32 or float64: rounding would decide what is robust. "
-            "Give model.float(); Quick(model, dtype=...) searches in low precision and verifies in full"
+            "Give model.float(); FastModel(model, dtype=...) searches in low precision and verifies in full"
         )
     with evaluating(exact), frozen(exact):
         check_model(model, x[:PROBED].to(device), y.to(device), gradients=gradients)

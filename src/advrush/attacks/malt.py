@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.apgd_ascent import climb
-from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.apgd_ascent import run_apgd
+from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import targeted_dlr
 from advrush.attacks.passes.chunks import pieces
@@ -33,7 +33,7 @@ class MALT(Staged):
     """Classes aimed at, at most all others."""
     candidates: int = 100
     """Classes that are ranked, those with the largest logits: each costs one backward pass an example."""
-    averaged: int = 1
+    eot_iter: int = 1
     """Gradients averaged at each step, for models with randomness."""
     norm: Norm = "Linf"
     """Norm of the ball."""
@@ -45,7 +45,7 @@ class MALT(Staged):
     def __post_init__(self) -> None:
         threat_model(self.norm, self.eps)
         refuse_l1(self.norm, "malt")
-        for name in ("steps", "targets", "candidates", "averaged"):
+        for name in ("steps", "targets", "candidates", "eot_iter"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
 
     @property
@@ -58,7 +58,7 @@ class MALT(Staged):
         return 1
 
     def attack_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, stream: RandomStream
     ) -> tuple[Tensor, Tensor]:
         """Return adversarial examples and which are broken, aiming at one class after another."""
         order = nearest_classes(model, x, y, candidates=max(self.candidates, self.targets))
@@ -72,7 +72,7 @@ class MALT(Staged):
             def value(logits: Tensor, part: Tensor, label: Tensor = label, aim: Tensor = aim) -> Tensor:
                 return targeted_dlr(logits, label[part], aim[part])
 
-            points, hit = climb(model, x[left], label, draws=draws.of(left), attack=self, value=value)
+            points, hit = run_apgd(model, x[left], label, stream=stream.of(left), attack=self, value=value)
             found[left], broken[left] = points, hit
         return found, broken
 
@@ -97,8 +97,8 @@ def _ranked(model: nn.Module, x: Tensor, y: Tensor, candidates: int) -> Tensor:
         totals = gaps.sum(dim=0).unbind()
     scores = []
     for total, gap in zip(totals, gaps.detach().unbind(dim=1), strict=True):
-        (slope,) = torch.autograd.grad(total, point, retain_graph=True, materialize_grads=True)
-        scores.append(gap / (slope.flatten(1).square().sum(dim=1).sqrt() + TINY))
+        (grad,) = torch.autograd.grad(total, point, retain_graph=True, materialize_grads=True)
+        scores.append(gap / (grad.flatten(1).square().sum(dim=1).sqrt() + TINY))
     order = torch.stack(scores, dim=1).sort(dim=1, descending=True, stable=True).indices
     nearest: Tensor = classes.gather(1, order)
     return nearest

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.ensemble.random_streams import Draws, ExampleDraws
+from advrush.attacks.ensemble.random_streams import ExampleStream, RandomStream
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.losses import margin
 from advrush.attacks.passes.chunks import predict
@@ -66,7 +66,7 @@ class Square(Staged):
         return max(round(math.sqrt(area * pixels)), 1)
 
     def attack_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, stream: RandomStream
     ) -> tuple[Tensor, Tensor]:
         """Return the last points, and which of them are adversarial.
 
@@ -74,11 +74,11 @@ class Square(Staged):
         shrinks every 50 queries, so that the host does not wait
         (in the L2 ball the published order draws for as many examples as are left: there it shrinks at once).
         """
-        rule = (SquareLinf if self.norm == "Linf" else SquareL2)(x, self.eps, draws)
+        rule = (SquareLinf if self.norm == "Linf" else SquareL2)(x, self.eps, stream)
         found, rows = x.clone(), torch.arange(len(x), device=x.device)
         score = -margin(predict(model, rule.points), y)
         on_cpu = x.device.type == "cpu"
-        shrinks = on_cpu or (self.norm == "L2" and not isinstance(draws, ExampleDraws))
+        shrinks = on_cpu or (self.norm == "L2" and not isinstance(stream, ExampleStream))
         for query in range(self.queries):
             if shrinks or query % 50 == 0:
                 left = (score > 0).nonzero().flatten()

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.passes.upload import upload
 
 TINY = 1e-12
@@ -18,8 +18,8 @@ TILES = 5
 class SquareL2:
     """The points of a batch and one proposal for each."""
 
-    def __init__(self, x: Tensor, eps: float, draws: Draws) -> None:
-        self.x, self.eps, self.draws = x, eps, draws
+    def __init__(self, x: Tensor, eps: float, stream: RandomStream) -> None:
+        self.x, self.eps, self.stream = x, eps, stream
         self.rows = torch.arange(len(x))
         self.bumps: dict[int, Tensor] = {}
         self.points = self._at(self._tiles())
@@ -70,17 +70,17 @@ class SquareL2:
         return (delta**2).flatten(1).sum(-1).sqrt().view(-1, 1, 1, 1)
 
     def _window(self, side: int) -> tuple[slice, ...]:
-        top = int(self.draws.common(1) * (self.x.shape[2] - side))
-        left = int(self.draws.common(1) * (self.x.shape[3] - side))
+        top = int(self.stream.common(1) * (self.x.shape[2] - side))
+        left = int(self.stream.common(1) * (self.x.shape[3] - side))
         return (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
 
     def _bump(self, side: int) -> Tensor:
         if side not in self.bumps:
             self.bumps[side] = upload(_two_hills(side), self.x)
-        return self.bumps[side].T if bool(self.draws.common(1) > 0.5) else self.bumps[side]
+        return self.bumps[side].T if bool(self.stream.common(1) > 0.5) else self.bumps[side]
 
     def _signs(self) -> Tensor:
-        numbers = self.draws.each((self.x.shape[1], 1, 1), rows=self.rows)
+        numbers = self.stream.each((self.x.shape[1], 1, 1), rows=self.rows)
         return upload((2 * numbers - 1).sign(), self.x)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advrush.attacks.ensemble.random_streams import Draws
+from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.passes.upload import upload
 
 AHEAD = 100
@@ -15,11 +15,11 @@ AHEAD = 100
 class SquareLinf:
     """The points of a batch, and one square of one color for all of them at a time."""
 
-    def __init__(self, x: Tensor, eps: float, draws: Draws) -> None:
+    def __init__(self, x: Tensor, eps: float, stream: RandomStream) -> None:
         channels, width = x.shape[1], x.shape[3]
         self.low, self.high = (x - eps).clamp_min(0.0), (x + eps).clamp_max(1.0)
-        self.points = (x + eps * upload((2 * draws.each((channels, 1, width)) - 1).sign(), x)).clamp(0.0, 1.0)
-        self.draws = draws
+        self.points = (x + eps * upload((2 * stream.each((channels, 1, width)) - 1).sign(), x)).clamp(0.0, 1.0)
+        self.stream = stream
         self.ahead: list[tuple[Tensor, Tensor, Tensor]] = []
         self.window: tuple[slice, ...] = ()
         self.before = self.points
@@ -53,7 +53,7 @@ class SquareLinf:
     def _next(self) -> tuple[Tensor, Tensor, Tensor]:
         if not self.ahead:
             channels = self.points.shape[1]
-            numbers = self.draws.common(AHEAD * (2 + channels)).view(AHEAD, 2 + channels)
+            numbers = self.stream.common(AHEAD * (2 + channels)).view(AHEAD, 2 + channels)
             signs = upload((2 * numbers[:, 2:] - 1).sign(), self.points).view(AHEAD, 1, channels, 1, 1)
             self.ahead = list(zip(numbers[:, 0], numbers[:, 1], signs, strict=True))[::-1]
         return self.ahead.pop()

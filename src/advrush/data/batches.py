@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from advrush.config import check
-from advrush.data.augment import Augment, Draws
+from advrush.data.augment import Augment, AugmentParameters
 from advrush.data.dataset import Split
 from advrush.seeds import Purpose, derive_seed
 
@@ -39,9 +39,9 @@ def epoch_batches(
     check(world <= batch_size <= most, "batch_size", batch_size, f"{world} to {most}, the images there are")
     generator = torch.Generator().manual_seed(derive_seed(Purpose.DATA_ORDER, seed, epoch))
     order = torch.randperm(len(split), generator=generator) if shuffle else torch.arange(len(split))
-    draws = None if augment is None else Draws.of(augment, len(split), split.images.shape[-2:], generator)
+    params = None if augment is None else AugmentParameters.of(augment, len(split), split.images.shape[-2:], generator)
     color = None if mean is None else torch.tensor(mean, dtype=torch.float32)
-    mine = _Batches(split, order, augment, draws, color).to(split.images.device)
+    mine = _Batches(split, order, augment, params, color).to(split.images.device)
     stop = len(split) - batch_size + 1 if drop_last else len(split)
     return (mine.at(start + rank, min(start + batch_size, len(split)), world) for start in range(0, stop, batch_size))
 
@@ -67,18 +67,18 @@ class _Batches:
     split: Split
     order: Tensor
     augment: Augment | None
-    draws: Draws | None
+    params: AugmentParameters | None
     mean: Tensor | None
 
     def to(self, device: torch.device) -> _Batches:
-        draws = None if self.draws is None else self.draws.to(device)
+        params = None if self.params is None else self.params.to(device)
         mean = None if self.mean is None else self.mean.to(device)
-        return _Batches(self.split, self.order.to(device), self.augment, draws, mean)
+        return _Batches(self.split, self.order.to(device), self.augment, params, mean)
 
     def at(self, start: int, stop: int, step: int) -> tuple[Tensor, Tensor]:
         rows = slice(start, stop, step)
         chosen = self.split.subset(self.order[rows])
         images = chosen.images
-        if self.augment is not None and self.draws is not None:
-            images = self.augment.apply(images, self.draws.at(rows), self.mean)
+        if self.augment is not None and self.params is not None:
+            images = self.augment.apply(images, self.params.at(rows), self.mean)
         return images if images.is_floating_point() else images.float() / 255, chosen.labels

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush import parallel
-from advrush.attacks import PGD, Attack, AutoAttack, Duo, Quick, parse_attacks, threat_model
+from advrush.attacks import PGD, Attack, AutoAttack, Duo, FastModel, parse_attacks, threat_model
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.config import radius_text
@@ -98,7 +98,7 @@ def searched_on(model: nn.Module, config: EvaluateConfig) -> nn.Module:
     if config.precision == "float32" and not (config.compile or channels_last or fold):
         return model
     dtype = getattr(torch, config.precision)
-    return Quick(model, dtype=dtype, compile=config.compile, channels_last=channels_last, fold=fold)
+    return FastModel(model, dtype=dtype, compile=config.compile, channels_last=channels_last, fold=fold)
 
 
 def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:

@@ -47,7 +47,7 @@ def measure(
 
     Args:
         model: maps [0, 1] pixels (N, C, H, W) to logits; its modes, flags and gradients are left as they were. Of a
-            `Quick` one the exact model decides what is right and what broken.
+            `FastModel` one the exact model decides what is right and what broken.
         x: examples (N, C, H, W) in [0, 1].
         y: labels (N,).
         attacks: attack values; each sees the examples that are correct without an attack.

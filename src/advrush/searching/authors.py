@@ -34,10 +34,10 @@ class AuthorsAdvRush(Objective):
         x, y = batch.x_val, batch.y_val
         plain = validation_step(supernet, x, y)
         gradients = dict(plain.gradients)
-        value, slopes = curvature_gradients(supernet, x, y, h=self.h)
+        value, grads = curvature_gradients(supernet, x, y, h=self.h)
         pollution = summed_gradients(supernet, x, y) if self.polluted_gradient else {}
-        for kind, slope in slopes.items():
-            gradients[kind] = gradients[kind] + self.gamma * self.scale * slope
+        for kind, grad in grads.items():
+            gradients[kind] = gradients[kind] + self.gamma * self.scale * grad
             if kind in pollution:
                 gradients[kind] = gradients[kind] + pollution[kind]
         if self.frozen_bn:

@@ -159,7 +159,7 @@ class SearchConfig:
     micro_batch: int | None = None
     """Compute L_lambda on so many examples at a time: the same sum in less memory (the losses need the whole batch)."""
     fast: bool = True
-    """Compute with the fast kernels, equal to rounding; false: op by op, slower, the oracle."""
+    """Compute with the fast kernels, equal to rounding; false: op by op, slower: the reference."""
     seed: int = 0
     """Seed of the initialization, the split, the batches and the augmentation."""
     dtype: Literal["float32", "float64"] = "float32"

@@ -88,9 +88,9 @@ class AdvRush(Objective):
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return the gradient; L_val with train-mode BN first, then L_lambda with the statistics it left."""
         plain = validation_step(supernet, batch.x_val, batch.y_val)
-        value, slope = self.curvature(supernet, batch.x_val, batch.y_val)
+        value, grads = self.curvature(supernet, batch.x_val, batch.y_val)
         factor = self.gamma * self.scale
-        gradients = {kind: gradient + factor * slope[kind] for kind, gradient in plain.gradients.items()}
+        gradients = {kind: gradient + factor * grads[kind] for kind, gradient in plain.gradients.items()}
         return AlphaStep(gradients, plain.loss, plain.accuracy, value)
 
     def curvature_path(self, supernet: Supernet) -> str:
@@ -102,15 +102,15 @@ class AdvRush(Objective):
         fast = self.curvature_path(supernet) == LINEARIZED
         size = self.micro_batch or len(x)
         value = torch.zeros((), dtype=x.dtype, device=x.device)
-        slopes = {kind: torch.zeros_like(alpha) for kind, alpha in supernet.alphas().items()}
+        grads = {kind: torch.zeros_like(alpha) for kind, alpha in supernet.alphas().items()}
         for start in range(0, len(x), size):
             part = slice(start, start + size)
             mean, gradients = self.measure(supernet, x[part], y[part], fast=fast)
             share = len(y[part]) / len(y)
             value += share * mean
             for kind, gradient in gradients.items():
-                slopes[kind] += share * gradient
-        return value, slopes
+                grads[kind] += share * gradient
+        return value, grads
 
     def measure(self, supernet: Supernet, x: Tensor, y: Tensor, *, fast: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the regularizer of one batch and its gradient for each kind, by one of the two ways."""
@@ -150,9 +150,9 @@ class Regularized(Objective):
         alphas = supernet.alphas()
         with frozen_except(supernet, alphas.values()):
             value = self.regularizer(supernet, batch.x_val, batch.y_val)
-            slopes = torch.autograd.grad(value, list(alphas.values()), materialize_grads=True)
+            grads = torch.autograd.grad(value, list(alphas.values()), materialize_grads=True)
         gradients = {
-            kind: plain.gradients[kind] + self.strength * slope for kind, slope in zip(alphas, slopes, strict=True)
+            kind: plain.gradients[kind] + self.strength * grad for kind, grad in zip(alphas, grads, strict=True)
         }
         return AlphaStep(gradients, plain.loss, plain.accuracy, value.detach())
 
@@ -168,7 +168,7 @@ def validation_step(supernet: Supernet, x: Tensor, y: Tensor) -> AlphaStep:
 
 
 def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return L_lambda and its gradient for each kind by double backward, op by op: the oracle."""
+    """Return L_lambda and its gradient for each kind by double backward, op by op: the reference implementation."""
     alphas = supernet.alphas()
     with frozen_except(supernet, alphas.values()):
         value = input_curvature(supernet, x, y, h=h)

@@ -38,8 +38,8 @@ class UnrolledDarts(Objective):
         with _restored(supernet, weights):
             start = [weight.detach().clone() for weight in weights]
             lr = self._descend(supernet, batch, weights)
-            loss, hits, slopes = _gradients(supernet, batch, [*alphas, *weights])
-            direct, v = slopes[: len(alphas)], slopes[len(alphas) :]
+            loss, hits, grads = _gradients(supernet, batch, [*alphas, *weights])
+            direct, v = grads[: len(alphas)], grads[len(alphas) :]
             batch.processes.average_(v)
             mixed = self._mixed_product(supernet, batch, start, v)
         gradients = [a - lr * m for a, m in zip(direct, mixed, strict=True)]

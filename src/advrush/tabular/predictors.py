@@ -98,8 +98,8 @@ def synflow(probe: Probe) -> float:
             weight.abs_()
     with evaluating(network), torch.enable_grad():
         total = network(torch.ones_like(probe.x[:1], dtype=torch.float64)).sum()
-        slopes = torch.autograd.grad(total, weights, allow_unused=True)
-    flow = sum(float((w * s).detach().abs().sum()) for w, s in zip(weights, slopes, strict=True) if s is not None)
+        grads = torch.autograd.grad(total, weights, allow_unused=True)
+    flow = sum(float((w * s).detach().abs().sum()) for w, s in zip(weights, grads, strict=True) if s is not None)
     return float(torch.tensor(flow, dtype=torch.float64).clamp_min(1e-300).log())
 
 
@@ -112,8 +112,8 @@ def ntk_condition(probe: Probe) -> float:
     rows = []
     for index in range(len(probe.x)):
         with torch.enable_grad():
-            slopes = torch.autograd.grad(probe.network(probe.x[index : index + 1]).sum(), weights, allow_unused=True)
-        rows.append(torch.cat([s.flatten().double() for s in slopes if s is not None]))
+            grads = torch.autograd.grad(probe.network(probe.x[index : index + 1]).sum(), weights, allow_unused=True)
+        rows.append(torch.cat([s.flatten().double() for s in grads if s is not None]))
     values = torch.linalg.eigvalsh(torch.stack(rows) @ torch.stack(rows).t())
     floor = torch.finfo(torch.float32).eps * values[-1].clamp_min(1e-300)
     return float((values[-1] / values[0].clamp_min(floor)).log10())

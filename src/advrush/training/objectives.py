@@ -148,7 +148,7 @@ def gradients(
         average: makes tensors the mean over all processes, in place, so that all move their weights alike.
     """
     parameters = list(model.parameters())
-    moved = _climb(objective, model, x, x_adv, y, awp, average) if awp else []
+    moved = _perturb_weights(objective, model, x, x_adv, y, awp, average) if awp else []
     loss, logits = objective.loss(model, x, x_adv, y)
     found = torch.autograd.grad(scale(loss), parameters, allow_unused=True)
     with torch.no_grad():
@@ -158,7 +158,7 @@ def gradients(
     return filled, loss.detach(), logits.detach()
 
 
-def _climb(
+def _perturb_weights(
     objective: Objective,
     model: nn.Module,
     x: Tensor,
@@ -175,14 +175,14 @@ def _climb(
     kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
     loss, _ = objective.loss(model, x, x_adv, y)
     found = torch.autograd.grad(loss, weights, allow_unused=True)
-    slopes = [torch.zeros_like(w) if slope is None else slope for w, slope in zip(weights, found, strict=True)]
-    average(slopes)
+    grads = [torch.zeros_like(w) if grad is None else grad for w, grad in zip(weights, found, strict=True)]
+    average(grads)
     old = [(weight, weight.detach().clone()) for weight in weights]
     with torch.no_grad():
         for buffer, value in kept:
             buffer.copy_(value)
-        for weight, slope in zip(weights, slopes, strict=True):
-            weight.add_(gamma * weight.norm() / (slope.norm() + 1e-20) * slope)
+        for weight, grad in zip(weights, grads, strict=True):
+            weight.add_(gamma * weight.norm() / (grad.norm() + 1e-20) * grad)
     return old
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.checks import suspicions
 from advrush.attacks.ensemble.engine import OnBatch, execute
-from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, ExampleDraws, Group, Order
+from advrush.attacks.ensemble.random_streams import BatchStream, ExampleStream, Group, Order, RandomStream
 from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.rounds import Staged, undisturbed
 from advrush.attacks.passes.chunks import predict
@@ -111,22 +111,22 @@ class Rounds:
     ) -> tuple[Tensor, Tensor]:
         """Return the points of a round, and True (n,) where the exact model is wrong about them."""
         attack = self.attacks[member]
-        draws = self._draws(attack, member, number, rows, ledger, tuple(x.shape[1:]))
-        return attack.verified_round(model, x, y, number=number, draws=draws)
+        stream = self._stream(attack, member, number, rows, ledger, tuple(x.shape[1:]))
+        return attack.verified_round(model, x, y, number=number, stream=stream)
 
-    def _draws(
+    def _stream(
         self, attack: Staged, index: int, number: int, rows: Tensor, ledger: Ledger, shape: tuple[int, ...]
-    ) -> Draws:
+    ) -> RandomStream:
         if self.order == "example":
             seed = derive_seed(Purpose.ENSEMBLE_MEMBER, attack.seed, index)
-            return ExampleDraws(seed, (rows if self.indices is None else self.indices.cpu()[rows]), calls=number << 32)
+            return ExampleStream(seed, (rows if self.indices is None else self.indices.cpu()[rows]), calls=number << 32)
         members = ledger.alive(index, 0)
         place = torch.searchsorted(members, rows)
         groups = []
         for group in sorted(set((place // self.batch_size).tolist())):
             own = members[group * self.batch_size : (group + 1) * self.batch_size]
             groups.append(_group(attack, index, number, own, rows, ledger, shape))
-        return BatchDraws(tuple(groups))
+        return BatchStream(tuple(groups))
 
 
 def _group(

@@ -59,8 +59,8 @@ def _probabilities(model: nn.Module, x: Tensor) -> str:
 
 
 def _zero_gradients(model: nn.Module, x: Tensor, y: Tensor) -> str:
-    _, _, slope = gradient(model, x, lambda logits, rows: ce(logits, y[rows]))
-    zero = int((slope.flatten(1).abs().sum(dim=1) == 0).sum())
+    _, _, grad = gradient(model, x, lambda logits, rows: ce(logits, y[rows]))
+    zero = int((grad.flatten(1).abs().sum(dim=1) == 0).sum())
     if not zero:
         return ""
     return f"{zero} of {len(x)} examples have a zero gradient of the cross-entropy: gradients may be masked"

@@ -1,7 +1,7 @@
 """Random numbers for a batch: by batch, as in the reference implementation, or by example.
 
-`BatchDraws` takes them from generators in the order in which the published implementation does, so that the same seed
-and batch size give its outcomes. `ExampleDraws` derives them from the seed and the example's index alone, so that
+`BatchStream` takes them from generators in the order in which the published implementation does, so that the same seed
+and batch size give its outcomes. `ExampleStream` derives them from the seed and the example's index alone, so that
 outcomes do not depend on batch size, order or the other examples.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 Order = Literal["batch", "example"]
 
 
-class Draws(Protocol):
+class RandomStream(Protocol):
     """Random numbers for the examples of one batch; each call gives new ones."""
 
     def each(self, shape: tuple[int, ...], *, rows: Tensor | None = None, normal: bool = False) -> Tensor:
@@ -29,11 +29,11 @@ class Draws(Protocol):
         """Return `count` numbers in [0, 1) that the whole batch shares."""
         ...
 
-    def again(self, rows: Tensor) -> Draws:
+    def again(self, rows: Tensor) -> RandomStream:
         """Return other numbers for `rows` of the batch, for a second attempt at them."""
         ...
 
-    def of(self, rows: Tensor) -> Draws:
+    def of(self, rows: Tensor) -> RandomStream:
         """Return the source of numbers for `rows` of the batch: those that they get where all draw."""
         ...
 
@@ -48,7 +48,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class BatchDraws:
+class BatchStream:
     """Numbers drawn for whole groups at a time."""
 
     groups: tuple[Group, ...]
@@ -67,17 +67,17 @@ class BatchDraws:
         (group,) = self.groups
         return _drawn(torch.rand, (count,), group.generator)
 
-    def again(self, rows: Tensor) -> Draws:
-        """Return numbers by place in the batch: no published order says how a second attempt draws."""
-        return ExampleDraws(0, rows.cpu())
+    def again(self, rows: Tensor) -> RandomStream:
+        """Return numbers by place in the batch: no published order says how a second attempt stream."""
+        return ExampleStream(0, rows.cpu())
 
-    def of(self, rows: Tensor) -> Draws:
+    def of(self, rows: Tensor) -> RandomStream:
         """Return a source that draws for the whole batch and gives the numbers of `rows`."""
         return _Part(self, rows.cpu())
 
 
 @dataclass
-class ExampleDraws:
+class ExampleStream:
     """Numbers computed from (seed, index, number of the call, position) by the mixing function of SplitMix64."""
 
     seed: int
@@ -97,11 +97,11 @@ class ExampleDraws:
         """Return the numbers of an index that no example has."""
         return self._uniform(torch.zeros(1, dtype=torch.int64), count)[0]
 
-    def again(self, rows: Tensor) -> Draws:
+    def again(self, rows: Tensor) -> RandomStream:
         """Return numbers that depend on the round and the example alone, not on how many were drawn before."""
-        return ExampleDraws(self.seed, self.indices[rows.cpu()], calls=(self.calls >> 32 << 32) + (1 << 31))
+        return ExampleStream(self.seed, self.indices[rows.cpu()], calls=(self.calls >> 32 << 32) + (1 << 31))
 
-    def of(self, rows: Tensor) -> Draws:
+    def of(self, rows: Tensor) -> RandomStream:
         """Return a source that draws for the whole batch and gives the numbers of `rows`."""
         return _Part(self, rows.cpu())
 
@@ -116,7 +116,7 @@ class ExampleDraws:
 class _Part:
     """Numbers of some rows of a batch, whoever else is left in it."""
 
-    whole: Draws
+    whole: RandomStream
     rows: Tensor
 
     def each(self, shape: tuple[int, ...], *, rows: Tensor | None = None, normal: bool = False) -> Tensor:
@@ -126,10 +126,10 @@ class _Part:
     def common(self, count: int) -> Tensor:
         return self.whole.common(count)
 
-    def again(self, rows: Tensor) -> Draws:
+    def again(self, rows: Tensor) -> RandomStream:
         return self.whole.again(self.rows[rows.cpu()])
 
-    def of(self, rows: Tensor) -> Draws:
+    def of(self, rows: Tensor) -> RandomStream:
         return _Part(self.whole, self.rows[rows.cpu()])
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.ensemble.random_streams import BatchDraws, Draws, Group
+from advrush.attacks.ensemble.random_streams import BatchStream, Group, RandomStream
 from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import seeded_globally
 from advrush.attacks.passes.chunks import predict
@@ -30,7 +30,7 @@ class Staged(Runnable):
 
     @abstractmethod
     def attack_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws
+        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, stream: RandomStream
     ) -> tuple[Tensor, Tensor]:
         """Return points (N, C, H, W), and True (N,) where they are adversarial and in the ball.
 
@@ -55,32 +55,39 @@ class Staged(Runnable):
             for number in range(self.rounds(logits.shape[1])):
                 if not len(left):
                     break
-                draws = BatchDraws((Group(generator, len(left), torch.arange(len(left))),))
+                stream = BatchStream((Group(generator, len(left), torch.arange(len(left))),))
                 aim = {} if targets is None else {"targets": targets[left]}
-                points, broken = self.verified_round(model, x[left], y[left], number=number, draws=draws, **aim)
+                points, broken = self.verified_round(model, x[left], y[left], number=number, stream=stream, **aim)
                 x_adv[left[broken]] = points[broken]
                 left = left[~broken]
         return x_adv
 
     def verified_round(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, number: int, draws: Draws, targets: Tensor | None = None
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        number: int,
+        stream: RandomStream,
+        targets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return what `attack_round` does, with only those points that the exact model gets wrong when asked again.
 
-        Examples that a `Quick` model alone got wrong are attacked once more, on the exact model. With `targets` (N,),
+        Examples that a `FastModel` model alone got wrong are attacked once more, on the exact model. With `targets` (N,),
         which `attack_round` then must take, points count that the exact model takes for their targets.
         """
 
-        def attack(model: nn.Module, rows: Tensor | slice, draws: Draws) -> tuple[Tensor, Tensor]:
+        def attack(model: nn.Module, rows: Tensor | slice, stream: RandomStream) -> tuple[Tensor, Tensor]:
             aim = {} if targets is None else {"targets": targets[rows]}
-            return self.attack_round(model, x[rows], y[rows], number=number, draws=draws, **aim)
+            return self.attack_round(model, x[rows], y[rows], number=number, stream=stream, **aim)
 
-        points, claimed = attack(model, slice(None), draws)
+        points, claimed = attack(model, slice(None), stream)
         exact = exact_model(model)
         broken = self._holding(exact, x, y, points, claimed, targets)
         lost = (claimed & ~broken).nonzero().flatten()
         if len(lost) and exact is not model:
-            points[lost], again = attack(exact, lost, draws.again(lost))
+            points[lost], again = attack(exact, lost, stream.again(lost))
             aim = None if targets is None else targets[lost]
             broken[lost] = self._holding(exact, x[lost], y[lost], points[lost], again, aim)
         return points, broken

@@ -15,10 +15,10 @@ PROBES = 16
 """Examples on which a folded network is held against the plain one."""
 
 
-class Quick(nn.Module):
-    """Computes logits in another way: layout, precision, norms folded; `exact_model` of it is the plain network.
+class FastModel(nn.Module):
+    """A model computed faster, in another layout or precision or with folded norms; `exact_model` gives the plain one.
 
-    Attacks given such a model search on the quick passes. What they find counts only where the plain network is
+    Attacks given such a model search on the fast passes. What they find counts only where the plain network is
     wrong too, and an example that turns out unbroken is attacked once more on the plain network: so each example
     counted as broken is broken in full precision.
     """
@@ -97,8 +97,8 @@ class _Exact(nn.Module):
 
 
 def exact_model(model: nn.Module) -> nn.Module:
-    """Return the model that decides whether an example is broken: the plain one behind a `Quick`, else itself."""
-    return model.exact if isinstance(model, Quick) else model
+    """Return the model that decides whether an example is broken: the plain one behind a `FastModel`, else itself."""
+    return model.exact if isinstance(model, FastModel) else model
 
 
 def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
