@@ -106,7 +106,7 @@ def test_each_finished_attack_is_on_disk_before_the_next_begins(
     class Killed(BaseException):
         pass
 
-    def stop(*_: object) -> None:
+    def stop(*_: object, **options: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patched:

@@ -13,7 +13,7 @@ def onto_l1_ball_in_box(x: Tensor, center: Tensor, eps: float) -> Tensor:
 
     x (N, D) may lie anywhere, `center` (N, D) in [0, 1]. With a = |x - center| and r the room that a coordinate has in
     its direction, z moves by min(max(a - t, 0), r), where t >= 0 is 0 or solves sum min(max(a - t, 0), r) = eps. The
-    sum is piecewise linear in t, with kinks at a - r and a; they are sorted, and the piece that holds eps is solved.
+    sum is piecewise linear in t, with breakpoints at a - r and a: they are sorted, and the piece with eps is solved.
     Cost O(D log D); sums are in float64.
     """
     offset = x - center
@@ -21,17 +21,17 @@ def onto_l1_ball_in_box(x: Tensor, center: Tensor, eps: float) -> Tensor:
     size = offset.abs().double()
     moved = torch.minimum(size, room)
     total = moved.sum(dim=1)
-    # from each kink on, so many coordinates more (1) or fewer (-1) become shorter as t grows
-    kinks, order = torch.cat([(size - room).clamp_min(0.0), size], dim=1).sort(dim=1)
+    # from each breakpoint on, so many coordinates more (1) or fewer (-1) become shorter as t grows
+    breaks, order = torch.cat([(size - room).clamp_min(0.0), size], dim=1).sort(dim=1)
     changes = torch.cat([torch.ones_like(size), -torch.ones_like(size)], dim=1).gather(1, order)
     falling = changes.cumsum(dim=1)
-    gaps = torch.diff(kinks, dim=1, prepend=torch.zeros_like(kinks[:, :1]))
+    gaps = torch.diff(breaks, dim=1, prepend=torch.zeros_like(breaks[:, :1]))
     before = torch.cat([torch.zeros_like(falling[:, :1]), falling[:, :-1]], dim=1)
     sums = total[:, None] - (before * gaps).cumsum(dim=1)
-    place = (sums > eps).sum(dim=1).clamp_max(kinks.shape[1] - 1)[:, None]
+    place = (sums > eps).sum(dim=1).clamp_max(breaks.shape[1] - 1)[:, None]
     # at `place` the sum is eps or less for the first time; t lies before it on a piece of constant slope
     ahead = (eps - sums.gather(1, place)) / before.gather(1, place).clamp_min(1.0)
-    t = torch.where((total > eps)[:, None], (kinks.gather(1, place) - ahead).clamp_min(0.0), 0.0)
+    t = torch.where((total > eps)[:, None], (breaks.gather(1, place) - ahead).clamp_min(0.0), 0.0)
     length = torch.minimum((size - t).clamp_min(0.0), room)
     return (center + offset.sign() * length.to(center.dtype)).clamp(0.0, 1.0)
 

@@ -52,7 +52,7 @@ class MinimalNorm(Runnable):
         """Return the nearest adversarial examples (N, C, H, W), and the L2 norm (N,) of each perturbation.
 
         The norm is 0 where the model is wrong without an attack, and infinite where nothing was found; there the
-        example is x itself. Of a `FastModel` model the exact one decides.
+        example is x itself. Of a `FastModel` the exact one decides.
         """
         points, norms = x.detach().clone(), torch.zeros(len(x), dtype=x.dtype, device=x.device)
         if not len(x):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from advrush.attacks import Outcome
 from advrush.config import check
+from advrush.evaluation.attack_cost import AttackCost
 from advrush.evaluation.intervals import wilson
 from advrush.evaluation.result_table import ResultTable
 from advrush.evaluation.smallest import smallest_of
@@ -18,20 +19,10 @@ from advrush.evaluation.targeted import TargetedOutcome
 
 
 @dataclass
-class AttackOutcome:
+class AttackOutcome(AttackCost):
     """One attack's flags (N,), True where the example is still correct, and what it cost."""
 
-    name: str
     flags: Tensor
-    seconds: float = 0.0
-    forwards: int = 0
-    """Examples passed forward."""
-    backwards: int = 0
-    """Examples passed backward."""
-    details: dict[str, Any] = field(default_factory=dict)
-    """Of an ensemble: its waterfall, and warnings that speak against the result."""
-    x_adv: Tensor | None = field(default=None, repr=False)
-    """(N, C, H, W): what broke each example, the example itself where nothing did; None unless asked for."""
     broken_by: list[str] | None = None
     """Of an ensemble: the attack that broke each example, "clean" where it was wrong before, "" where none did."""
     norms: Tensor | None = None
@@ -43,12 +34,9 @@ class AttackOutcome:
 
         `norm` is the one that the attack's smallest perturbations are measured in, where it looks for them.
         """
-        warnings = list(outcome.warnings())
-        row = cls(name, outcome.flags, outcome.seconds, outcome.forwards, outcome.backwards, x_adv=outcome.x_adv)
-        if outcome.single:
-            row.details = {"warnings": warnings} if warnings else {}
-        else:
-            row.details = {"waterfall": outcome.waterfall(), "warnings": warnings}
+        row = cls(outcome.flags, **cls.fields_of(outcome, name))
+        if not outcome.single:
+            row.details = {"waterfall": outcome.waterfall(), "warnings": list(outcome.warnings())}
             row.broken_by = outcome.broken_by()
         if outcome.norms is not None:
             row.norms = outcome.norms
@@ -123,17 +111,7 @@ class Evaluation:
         rows: list[Mapping[str, Any]] = []
         for attack in self.attacks:
             acc, interval = numbers(attack.flags)
-            rows.append(
-                {
-                    "name": attack.name,
-                    "robust_acc": acc,
-                    "interval": interval,
-                    "seconds": round(attack.seconds, 3),
-                    "forwards": attack.forwards,
-                    "backwards": attack.backwards,
-                    **attack.details,
-                }
-            )
+            rows.append({"name": attack.name, "robust_acc": acc, "interval": interval, **attack.cost_and_details()})
         found: dict[str, Any] = {
             "examples": total,
             "clean_acc": clean_acc,

@@ -112,7 +112,7 @@ class _Work:
             seen = min(SUSPECTED, len(self.x))
             odd = within_memory(lambda: single.suspicions(self.model, self.x, self.y), seen)
         clean = self.clean()
-        on_outcome(AttackOutcome("clean", clean))
+        on_outcome(AttackOutcome(clean, name="clean"))
         outcomes: list[AttackOutcome] = []
         targeted: list[TargetedOutcome] = []
         for attack, plan, name in zip(attacks, plans, attack_names(attacks), strict=True):

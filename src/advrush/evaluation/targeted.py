@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from advrush.attacks import Outcome
+from advrush.evaluation.attack_cost import AttackCost
 from advrush.evaluation.intervals import wilson
 
 
 @dataclass
-class TargetedOutcome:
+class TargetedOutcome(AttackCost):
     """Which examples were attacked towards a class, and which the network then takes for it."""
 
-    name: str
     target: str
     """The class aimed at: next, least-likely, given, or its number."""
     attacked: Tensor
     """(N,) bool: right without an attack, and not of the target's class."""
     reached: Tensor
     """(N,) bool: attacked, and taken for the target afterwards."""
-    seconds: float = 0.0
-    forwards: int = 0
-    """Examples passed forward."""
-    backwards: int = 0
-    """Examples passed backward."""
-    details: dict[str, Any] = field(default_factory=dict)
-    """Warnings that speak against the result, norm and radius."""
-    x_adv: Tensor | None = field(default=None, repr=False)
-    """(N, C, H, W): what reached the target, the example itself elsewhere; None unless asked for."""
 
     @classmethod
     def of(cls, outcome: Outcome, name: str) -> TargetedOutcome:
         """Return a targeted attack's outcome under the name that it has in an evaluation."""
-        warnings = list(outcome.warnings())
-        return cls(
-            name, str(outcome.target), outcome.clean, outcome.clean & ~outcome.flags, outcome.seconds,
-            outcome.forwards, outcome.backwards, {"warnings": warnings} if warnings else {}, outcome.x_adv,
-        )  # fmt: skip
+        reached = outcome.clean & ~outcome.flags
+        return cls(str(outcome.target), outcome.clean, reached, **cls.fields_of(outcome, name))
 
     @property
     def success_rate(self) -> float | None:
@@ -57,10 +45,7 @@ class TargetedOutcome:
             "targeted_success_rate": self.success_rate,
             "interval": list(wilson(reached, attacked)),
             "attacked": attacked,
-            "seconds": round(self.seconds, 3),
-            "forwards": self.forwards,
-            "backwards": self.backwards,
-            **self.details,
+            **self.cost_and_details(),
         }
 
 

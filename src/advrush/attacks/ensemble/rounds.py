@@ -74,7 +74,7 @@ class Staged(Runnable):
     ) -> tuple[Tensor, Tensor]:
         """Return what `attack_round` does, with only those points that the exact model gets wrong when asked again.
 
-        Examples that a `FastModel` model alone got wrong are attacked once more, on the exact model. With `targets` (N,),
+        Examples that a `FastModel` alone got wrong are attacked once more, on the exact model. With `targets` (N,),
         which `attack_round` then must take, points count that the exact model takes for their targets.
         """
 
