@@ -60,21 +60,28 @@ def fields_of(reference: str) -> tuple[Field, ...]:
 
 
 def _fields(module: str, name: str) -> Iterator[Field]:
+    """Yield the fields of a dataclass, those of its bases first, as dataclasses order them."""
     module, found = _class(module, name)
+    named: dict[str, Field] = {}
     for base in found.bases:
         if isinstance(base, ast.Name):
-            yield from _fields(module, base.id)
+            named |= {field.name: field for field in _fields(module, base.id)}
     for statement, following in zip(found.body, [*found.body[1:], None], strict=True):
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            continue
+        if "ClassVar" in ast.unparse(statement.annotation):
             continue
         about = _text(following)
         nested = _nested(statement.value)
         if nested is None:
-            yield Field(statement.target.id, _kind(statement.annotation), _default(statement.value), about)
+            named[statement.target.id] = Field(
+                statement.target.id, _kind(statement.annotation), _default(statement.value), about
+            )
             continue
         for inner in _fields(module, nested):
-            group = f"{about} {inner.group}".strip()
-            yield Field(f"{statement.target.id}.{inner.name}", inner.kind, inner.default, inner.about, group)
+            group, whole = f"{about} {inner.group}".strip(), f"{statement.target.id}.{inner.name}"
+            named[whole] = Field(whole, inner.kind, inner.default, inner.about, group)
+    yield from named.values()
 
 
 @cache

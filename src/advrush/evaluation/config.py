@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from advrush.attacks.config import ThreatConfig
 from advrush.config import check, check_radius
 from advrush.data import DataConfig
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(ThreatConfig):
     """A network's accuracy, clean and under attacks, on the test split."""
 
     name: str = "evaluation"
@@ -23,10 +24,6 @@ class EvaluateConfig:
     """The images; `test_examples` chooses how many are attacked."""
     attacks: tuple[str, ...] = ("fgsm", "pgd20")
     """Attacks by name: fgsm, pgd20, pgd100, apgd_ce, autoattack, ..."""
-    norm: Literal["Linf", "L2", "L1"] = "Linf"
-    """Norm of the threat model; L1 for pgd and apgd alone, deepfool and cw_l2 take L2."""
-    eps: float = 0.031
-    """Radius of the ball, in [0, 1] pixel units (the paper's 0.031 is 7.9/255)."""
     batch_size: int = 100
     """Examples attacked at once."""
     seed: int = 0
@@ -57,7 +54,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         check(bool(self.name), "name", self.name, "a word")
         check(bool(self.attacks), "attacks", self.attacks, "at least one attack, such as fgsm or pgd20")
-        check_radius("eps", self.eps, norm=self.norm)
+        super().__post_init__()
         steps, radii = self.sweep_steps, self.sweep_eps
         check(all(step >= 1 for step in steps), "sweep_steps", steps, "whole numbers >= 1, such as 7 20 100")
         for eps in radii:

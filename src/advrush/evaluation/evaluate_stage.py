@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush import parallel
-from advrush.attacks import PGD, Attack, AutoAttack, Duo, FastModel, parse_attacks, threat_model
+from advrush.attacks import PGD, Attack, AutoAttack, Duo, FastModel, parse_attacks
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.config import radius_text
@@ -86,7 +86,7 @@ def evaluate(
 
 def attacks_of(config: EvaluateConfig) -> tuple[Attack, ...]:
     """Return the attacks that a configuration names."""
-    attacks = parse_attacks(config.attacks, threat_model(config.norm, config.eps), seed=config.seed)
+    attacks = parse_attacks(config.attacks, config.threat, seed=config.seed)
     own = {"order": config.order, "batch_size": config.batch_size}
     return tuple(replace(a, **own) if isinstance(a, AutoAttack | Duo) else a for a in attacks)  # type: ignore[arg-type]
 
@@ -103,7 +103,7 @@ def searched_on(model: nn.Module, config: EvaluateConfig) -> nn.Module:
 
 def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:
     """Return the curves that a configuration asks for."""
-    (pgd,) = parse_attacks("pgd20", threat_model(config.norm, config.eps), seed=config.seed)
+    (pgd,) = parse_attacks("pgd20", config.threat, seed=config.seed)
     assert isinstance(pgd, PGD)
     found: dict[Literal["steps", "eps"], Sweep] = {}
     if config.sweep_steps:

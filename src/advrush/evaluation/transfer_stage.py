@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from advrush import parallel
-from advrush.attacks import Attack, parse_attacks, threat_model
+from advrush.attacks import Attack, parse_attacks
+from advrush.attacks.config import ThreatConfig
 from advrush.attacks.ensemble.single import own_batches
 from advrush.attacks.passes.fast_model import correct
-from advrush.config import check, check_radius
+from advrush.config import check
 from advrush.data import DataConfig, Dataset
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.evaluate_stage import searched_on
@@ -28,43 +29,41 @@ from advrush.stage import stage
 
 
 @dataclass(frozen=True)
-class ExamplesConfig:
-    """Adversarial examples of one source: kept, so that a further target costs one forward pass."""
+class _Made(ThreatConfig):
+    """How the examples of a source are made."""
 
-    model: str
-    weights: str
-    data: DataConfig = field(default_factory=DataConfig)
-    attack: str = "pgd20"
-    norm: Literal["Linf", "L2", "L1"] = "Linf"
-    eps: float = 0.031
-    batch_size: int = 100
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class TransferConfig:
-    """The source x target matrix of some networks on the test split."""
-
-    name: str = "transfer"
-    """Name of the run, in front of the digest."""
-    models: tuple[str, ...] = ()
-    """The networks and the digests of their weights: filled in by the command."""
     data: DataConfig = field(default_factory=DataConfig)
     """The images; `test_examples` chooses how many are attacked."""
     attack: str = "pgd20"
     """Attack that makes the examples on each source."""
-    norm: Literal["Linf", "L2", "L1"] = "Linf"
-    """Norm of the threat model."""
-    eps: float = 0.031
-    """Radius of the ball, in [0, 1] pixel units."""
     batch_size: int = 100
     """Examples attacked at once."""
     seed: int = 0
     """Seed of the attack's random starts."""
 
     def __post_init__(self) -> None:
-        check_radius("eps", self.eps, norm=self.norm)
+        super().__post_init__()
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
+
+
+@dataclass(frozen=True)
+class ExamplesConfig(_Made):
+    """Adversarial examples of one source: kept, so that a further target costs one forward pass."""
+
+    model: str = ""
+    """The network's name."""
+    weights: str = ""
+    """Digest of its weights."""
+
+
+@dataclass(frozen=True)
+class TransferConfig(_Made):
+    """The source x target matrix of some networks on the test split."""
+
+    name: str = "transfer"
+    """Name of the run, in front of the digest."""
+    models: tuple[str, ...] = ()
+    """The networks and the digests of their weights: filled in by the command."""
 
 
 def transfer(
@@ -86,7 +85,7 @@ def transfer(
     found = [as_target(target) for target in targets]
     check(len(found) >= 2, "targets", len(found), "at least two networks")
     config = replace(config or TransferConfig(), models=tuple(f"{one.label}:{one.digest}" for one in found))
-    (attack,) = parse_attacks(config.attack, threat_model(config.norm, config.eps), seed=config.seed)
+    (attack,) = parse_attacks(config.attack, config.threat, seed=config.seed)
     check(getattr(attack, "target", None) is None, "attack", config.attack, "an untargeted attack: accuracies are told")
     dataset = config.data.load(data_dir)
     identity, odd = examine(found, dataset)
@@ -148,7 +147,9 @@ class _Matrix:
         Each process makes its share of the batches; all of them return all examples.
         """
         target, c, processes, x = self.found[source], self.config, self.processes, self.x
-        about = ExamplesConfig(target.label, target.digest, c.data, c.attack, c.norm, c.eps, c.batch_size, c.seed)
+        about = ExamplesConfig(
+            c.norm, c.eps, c.data, c.attack, c.batch_size, c.seed, model=target.label, weights=target.digest
+        )
         label, identity = target.label.replace("/", "-").replace(":", "-"), self.identities[source]
         with stage(processes, self.runs, "examples", about, name=label, identity=identity) as (kept, todo):
             if todo:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from advrush.config import check, check_radius
+from advrush.attacks.config import PGDConfig
+from advrush.config import check
 from advrush.data import DataConfig
 from advrush.space import space_named
 
@@ -31,24 +32,15 @@ class CurvatureConfig:
 
 
 @dataclass(frozen=True)
-class AdversarialConfig:
+class AdversarialConfig(PGDConfig):
     """The attack of the objective `adversarial` (Table 5): alpha minimizes the loss on adversarial examples."""
+
+    PART = "adversarial"
 
     attack: Literal["fgsm", "pgd"] = "pgd"
     """fgsm: one step of size eps; pgd: `steps` steps of `step_size` from a random start."""
-    eps: float = 0.031
-    """Radius of the Linf ball, in [0, 1] pixel units."""
-    steps: int = 7
-    """Steps of pgd."""
-    step_size: float = 0.01
-    """Step of pgd, in [0, 1] pixel units."""
     weights: bool = False
     """Train the weights on adversarial examples as well (the paper attacks the architecture's step only)."""
-
-    def __post_init__(self) -> None:
-        check_radius("adversarial.eps", self.eps)
-        check(self.steps >= 1, "adversarial.steps", self.steps, "a whole number >= 1")
-        check_radius("adversarial.step_size", self.step_size)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advrush.attacks import FGSM, PGD
+from advrush.attacks import FGSM
 from advrush.data import Dataset
 from advrush.searching.adversarial import Adversarial
 from advrush.searching.authors import AuthorsAdvRush
@@ -23,11 +23,7 @@ def objective_of(config: SearchConfig, dataset: Dataset) -> Objective:
             return ExactCurvature(curvature.gamma, curvature.h, curvature.scale, config.fast, config.micro_batch)
         case "adversarial":
             options = config.adversarial
-            attack: FGSM | PGD = (
-                FGSM(eps=options.eps)
-                if options.attack == "fgsm"
-                else PGD(eps=options.eps, steps=options.steps, step_size=options.step_size)
-            )
+            attack = FGSM(eps=options.eps) if options.attack == "fgsm" else options.pgd()
             return Adversarial(attack, dataset.mean, dataset.std, attack_weights=options.weights)
         case "advrush":
             scale = curvature.scale * (4 if config.departs("curvature_times_4") else 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from advrush.config import check, check_radius
+from advrush.attacks.config import PGDConfig
+from advrush.config import check
 from advrush.searching.config import SearchConfig
 from advrush.searching.seeds import seeds_of
 
@@ -25,8 +26,10 @@ class NetworkSize:
 
 
 @dataclass(frozen=True)
-class InheritedScores:
+class InheritedScores(PGDConfig):
     """How a supernet's own opinion of the rows is measured, with the weights that they inherit from it."""
+
+    PART = "scores"
 
     images: int = 256
     """Test images of the search's data set."""
@@ -34,20 +37,16 @@ class InheritedScores:
     """Training images from which each row's batch-norm statistics are taken anew."""
     eps: float = 0.03137254901960784
     """Radius of the PGD attack, in [0, 1] pixel units (8/255 unless given)."""
-    steps: int = 7
-    """Its steps."""
     step_size: float = 0.00784313725490196
-    """Their size, in [0, 1] pixel units (2/255 unless given)."""
+    """Length of its steps, in [0, 1] pixel units (2/255 unless given)."""
     rows: int | None = None
     """Score so many rows, drawn at random (all unless given)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check(self.images >= 2, "scores.images", self.images, "a whole number >= 2")
         value = self.recalibration_images
         check(value >= 2, "scores.recalibration_images", value, "a whole number >= 2")
-        check_radius("scores.eps", self.eps)
-        check(self.steps >= 1, "scores.steps", self.steps, "a whole number >= 1")
-        check_radius("scores.step_size", self.step_size)
         check(self.rows is None or self.rows >= 3, "scores.rows", self.rows, "a whole number >= 3")
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from advrush import config as configs
-from advrush.attacks import PGD
 from advrush.curvature import measure_curvature
 from advrush.data import Dataset, Split
 from advrush.errors import RunError
@@ -47,7 +46,7 @@ class SupernetScores:
         network = InheritedNetwork(self.supernet, genotype).to(like.device, like.dtype)
         recalibrate(network, (self._normal(x) for x, _ in self._batches(self.dataset.train, True)))
         model = Normalized(network, self.dataset.mean, self.dataset.std).to(like.device, like.dtype).eval()
-        attack = PGD(eps=self.options.eps, steps=self.options.steps, step_size=self.options.step_size)
+        attack = self.options.pgd()
         totals = dict.fromkeys(SCORES, 0.0)
         for number, (x, y) in enumerate(self._batches(self.dataset.test, False)):
             generator = torch.Generator().manual_seed(number)

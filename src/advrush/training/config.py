@@ -6,28 +6,23 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from advrush.config import check, check_radius
+from advrush.attacks.config import PGDConfig
+from advrush.config import check
 from advrush.data import Augment, DataConfig
 from advrush.schedule import cosine
 
 
 @dataclass(frozen=True)
-class AttackConfig:
+class AttackConfig(PGDConfig):
     """The attack inside adversarial training."""
 
-    eps: float = 0.031
-    """Radius of the Linf ball, in [0, 1] pixel units."""
-    steps: int = 7
-    """Gradient steps."""
-    step_size: float = 0.01
-    """Length of a step, in [0, 1] pixel units."""
+    PART = "attack"
+
     val_steps: int = 20
     """Gradient steps of the attack on the held-out images."""
 
     def __post_init__(self) -> None:
-        check_radius("attack.eps", self.eps)
-        check(self.steps >= 1, "attack.steps", self.steps, "a whole number >= 1")
-        check_radius("attack.step_size", self.step_size)
+        super().__post_init__()
         check(self.val_steps >= 1, "attack.val_steps", self.val_steps, "a whole number >= 1")
 
 

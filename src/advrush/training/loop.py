@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from advrush import parallel
-from advrush.attacks import PGD
 from advrush.config import check
 from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
@@ -72,8 +71,7 @@ def train(
 
 def objective_of(config: TrainConfig) -> Objective:
     """Return the objective that the configuration names."""
-    a = config.attack
-    attack = PGD(eps=a.eps, steps=a.steps, step_size=a.step_size, start="normal")
+    attack = config.attack.pgd(start="normal")
     match config.objective:
         case "standard":
             return Standard(config.auxiliary)
@@ -169,7 +167,7 @@ class _Training:
         config = self.config
         if (self.epoch + 1) % config.eval_every and self.epoch + 1 < config.epochs:
             return {"clean_acc_val": None, "robust_acc_val": None}
-        attack = PGD(eps=config.attack.eps, steps=config.attack.val_steps, step_size=config.attack.step_size)
+        attack = config.attack.pgd(steps=config.attack.val_steps)
         x = self.held_out.images.float() / 255
         found = measure(self.kept, x, self.held_out.labels, attacks=[attack], batch_size=250)
         return {"clean_acc_val": found.clean_acc, "robust_acc_val": found.robust_acc}
