@@ -44,7 +44,8 @@ def surface_figure(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.4, 3.9), dpi=130)
         FigureCanvasSVG(figure)
-        space = figure.add_axes((0.0, 0.02, 0.5, 1.0), projection="3d")
+        space = figure.add_axes((0.02, 0.05, 0.5, 0.98), projection="3d")
+        space.set_box_aspect((4, 4, 3), zoom=0.9)  # type: ignore[arg-type, call-arg]
         plane = figure.add_axes((0.6, 0.15, 0.3, 0.77))
         bar = figure.add_axes((0.915, 0.15, 0.016, 0.77))
     figure.text(0.012, 0.985, name, color=color, fontsize=10, fontweight="bold", va="top")
@@ -85,10 +86,10 @@ def _dress(space: Any, shared: Range, first: str, second: str) -> None:
     space.set_xlim(-shared.extent, shared.extent)
     space.set_ylim(-shared.extent, shared.extent)
     space.set_zlim(shared.low, shared.high)
-    space.set_xlabel(first.split(",")[0], fontsize=8)
-    space.set_ylabel(second.split(",")[0], fontsize=8)
+    space.set_xlabel(first, fontsize=8)
+    space.set_ylabel(second, fontsize=8)
     space.set_zlabel("mean loss, nats", fontsize=8)
-    space.view_init(elev=28, azim=-58)
+    space.view_init(elev=28, azim=-122)  # the loss rises away from the viewer, who sees all of the slope
     for axis in (space.xaxis, space.yaxis, space.zaxis):
         axis.set_major_locator(MaxNLocator(5))
         axis.set_pane_color((0, 0, 0, 0))
@@ -169,10 +170,9 @@ def _group(
             "numbers": " ".join(f"{value:.4g}" for value in arrays["mean"].ravel()),
         })  # fmt: skip
     moved = "the images" if around == "input" else "the weights"
-    axes = [name.split(",")[0] for name in axis_names(around, direction)]
     return {
-        "title": f"Around {moved}", "surfaces": surfaces, "many": len(surfaces) > 1, "axes": axes,
-        "range": shared,
+        "title": f"Around {moved}", "surfaces": surfaces, "many": len(surfaces) > 1,
+        "axes": axis_names(around, direction), "range": shared,
     }  # fmt: skip
 
 

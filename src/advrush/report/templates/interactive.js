@@ -8,12 +8,12 @@
     const mixed = STOPS[low].map((value, k) => Math.round(value + (STOPS[low + 1][k] - value) * (at - low)));
     return `rgb(${mixed.join(",")})`;
   };
-  const START = { azimuth: -0.96, elevation: 0.5 };
+  const START = { azimuth: -2.13, elevation: 0.49 };
   const camera = { ...START };
   const surfaces = [];
 
   const project = (surface, x, y, z) => {
-    const { width, height } = surface.canvas, size = 0.3 * Math.min(width, 1.3 * height);
+    const { width, height } = surface.canvas, size = 0.28 * Math.min(width, 1.45 * height);
     const ca = Math.cos(camera.azimuth), sa = Math.sin(camera.azimuth);
     const ce = Math.cos(camera.elevation), se = Math.sin(camera.elevation);
     const across = -x * sa + y * ca, away = x * ca + y * sa;
@@ -65,17 +65,28 @@
     pen.fillStyle = pen.strokeStyle = ink;
     pen.font = `${11 * scale}px system-ui, sans-serif`;
     pen.textAlign = "center";
-    for (const [text, x, y] of [[surface.first, 0, -1.25], [surface.second, 1.25, 0], [`-${extent}`, -0.8, -1.25], [`${extent}`, 0.95, -1.25]]) {
+    const near = [Math.cos(camera.azimuth) < 0 ? -1 : 1, Math.sin(camera.azimuth) < 0 ? -1 : 1];
+    const put = (text, x, y) => {
       const [across, down] = project(surface, x, y, -0.6);
-      pen.fillText(text, across, down + 8 * scale);
+      text.split(", ").forEach((line, k) => pen.fillText(line, across, down + (8 + 13 * k) * scale));
+    };
+    put(surface.first, 0.1, 1.45 * near[1]);
+    put(surface.second, 1.5 * near[0], 0.1);
+    for (const side of [-1, 1]) {
+      put(`${side * extent}`, 0.9 * side, 1.15 * near[1]);
+      put(`${side * extent}`, 1.15 * near[0], 0.9 * side);
     }
-    const bottom = project(surface, -1, -1, -0.6), top = project(surface, -1, -1, 0.6);
+    const corners = [[-1, -1], [1, -1], [1, 1], [-1, 1]].map(([x, y]) => [-0.6, 0.6].map((z) => project(surface, x, y, z)));
+    const [bottom, top] = corners.reduce((left, each) => (each[0][0] < left[0][0] ? each : left));
     pen.beginPath();
     pen.moveTo(bottom[0], bottom[1]);
     pen.lineTo(top[0], top[1]);
     pen.stroke();
+    pen.textAlign = "right";
+    pen.fillText(low.toPrecision(2), bottom[0] - 4 * scale, bottom[1] + 3 * scale);
+    pen.fillText(high.toPrecision(2), top[0] - 4 * scale, top[1] + 3 * scale);
     pen.textAlign = "left";
-    pen.fillText(`mean loss ${low.toPrecision(3)} to ${high.toPrecision(3)}`, Math.max(2, top[0] - 20 * scale), top[1] - 6 * scale);
+    pen.fillText("mean loss, nats", Math.max(2, top[0] - 30 * scale), top[1] - 12 * scale);
   };
 
   const redraw = () => surfaces.forEach(draw);
