@@ -6,11 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 from torch import nn
 
 from advrush.commands.addresses import run_of
-from advrush.commands.options import take_positionals
+from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
 from advrush.commands.train import architecture
 from advrush.config import check, did_you_mean
@@ -44,11 +43,8 @@ class ImportOptions:
 
 def import_checkpoint(arguments: list[str]) -> None:
     """Read a checkpoint in the layout of the published DARTS and AdvRush code."""
-    words, rest = take_positionals(arguments, "import")
-    if len(words) != 1:
-        raise ConfigError("import: expected one checkpoint, as in `advrush import model_best.pth.tar --arch ADVRUSH`")
-    description = import_checkpoint.__doc__
-    options = tyro.cli(ImportOptions, prog="advrush import FILE", description=description, args=rest)
+    one = "checkpoint, as in `advrush import model_best.pth.tar --arch ADVRUSH`"
+    words, options = words_and_options(arguments, "import", ImportOptions, one=one)
     path, arch = Path(words[0]), architecture(options.arch)
     model = import_network(path, arch, image_size=options.image_size)
     sizes = layout(read_state(path), space=space_of(arch))
@@ -107,12 +103,8 @@ class ExportOptions:
 
 def export_network(arguments: list[str]) -> None:
     """Write a trained network for other programs, checked against the network itself."""
-    words, rest = take_positionals(arguments, "export")
-    if len(words) != 1:
-        raise ConfigError(
-            "export: expected one training run or weights file, as in `advrush export RUN --out model.onnx`"
-        )
-    options = tyro.cli(ExportOptions, prog="advrush export RUN", description=export_network.__doc__, args=rest)
+    one = "training run or weights file, as in `advrush export RUN --out model.onnx`"
+    words, options = words_and_options(arguments, "export", ExportOptions, one=one)
     run = run_of(words[0])
     if options.out.suffix == ".json":
         _export_record(Run.at(Path(run)), options)

@@ -7,11 +7,9 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from advrush import report as reports
 from advrush.commands.addresses import run_of
-from advrush.commands.options import take_positionals
+from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
 from advrush.errors import ConfigError
 from advrush.progress import plain_console
@@ -30,8 +28,7 @@ class ShowOptions:
 
 def show(arguments: list[str]) -> None:
     """Print a genotype by name, text or file, or a run; compare two; or draw them into a file."""
-    words, rest = take_positionals(arguments, "show")
-    options = tyro.cli(ShowOptions, prog="advrush show", args=rest)
+    words, options = words_and_options(arguments, "show", ShowOptions)
     if not 1 <= len(words) <= 2:
         raise ConfigError(
             "show: expected one genotype (a name such as ADVRUSH, a file, its text) or one run directory, or two to "
@@ -59,8 +56,7 @@ class RunsOptions:
 
 def runs(arguments: list[str]) -> None:
     """List the runs of a directory (`runs` unless given), the newest first."""
-    words, rest = take_positionals(arguments, "runs")
-    options = tyro.cli(RunsOptions, prog="advrush runs", args=rest)
+    words, options = words_and_options(arguments, "runs", RunsOptions)
     if len(words) > 1:
         raise ConfigError(f"runs: got {' '.join(words)}; expected at most one directory of runs")
     folder = Path(words[0] if words else "runs")
@@ -84,8 +80,7 @@ class ReportOptions:
 
 def report(arguments: list[str]) -> None:
     """Write one page of several runs, or of a folder of runs."""
-    words, rest = take_positionals(arguments, "report")
-    options = tyro.cli(ReportOptions, prog="advrush report", args=rest)
+    words, options = words_and_options(arguments, "report", ReportOptions)
     if not words:
         raise ConfigError(
             "report: expected run directories or a folder of runs, and perhaps `--out FILE`: `advrush report runs`"

@@ -6,10 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from advrush.commands.addresses import run_of
-from advrush.commands.options import take_positionals
+from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
 from advrush.config import check
 from advrush.errors import ConfigError
@@ -30,8 +28,7 @@ class LeaderboardOptions:
 
 def leaderboard(arguments: list[str]) -> None:
     """Rank finished evaluations that were attacked alike; write a page, and JSON in RobustBench's form."""
-    words, rest = take_positionals(arguments, "leaderboard")
-    options = tyro.cli(LeaderboardOptions, prog="advrush leaderboard", args=rest)
+    words, options = words_and_options(arguments, "leaderboard", LeaderboardOptions)
     if not words:
         raise ConfigError("leaderboard: expected evaluations or folders of runs: `advrush leaderboard runs`")
     check(not options.out.is_file(), "out", str(options.out), "a folder")

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
-from advrush.commands.options import recipes, take_positionals
+from advrush.commands.options import recipes, words_and_options
 from advrush.commands.output import print_json
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
@@ -27,8 +25,7 @@ class ListOptions:
 
 def list_recipes(arguments: list[str]) -> None:
     """Print a table of the recipes, or the text of one."""
-    words, rest = take_positionals(arguments, "recipes")
-    options = tyro.cli(ListOptions, prog="advrush recipes", args=rest)
+    words, options = words_and_options(arguments, "recipes", ListOptions)
     known = {f"{stage}/{name}": path for stage in STAGES for name, path in recipes(stage).items()}
     if not words:
         rows = {name: _about(path) for name, path in known.items()}
@@ -51,8 +48,7 @@ def list_recipes(arguments: list[str]) -> None:
 
 def list_names(arguments: list[str]) -> None:
     """Print the architectures, attacks, data sets or search spaces that are known by name."""
-    words, rest = take_positionals(arguments, "list")
-    options = tyro.cli(ListOptions, prog="advrush list", args=rest)
+    words, options = words_and_options(arguments, "list", ListOptions)
     if len(words) != 1 or words[0] not in LISTS:
         hint = did_you_mean(words[0], LISTS) if words else ""
         raise ConfigError(f"list: got {' '.join(words) or 'nothing'}{hint}; expected one of {', '.join(LISTS)}")

@@ -95,6 +95,19 @@ def take_positionals(arguments: list[str], command: str) -> tuple[list[str], lis
     return targets, options
 
 
+def words_and_options(
+    arguments: list[str], command: str, cls: type[T], *, one: str | None = None
+) -> tuple[list[str], T]:
+    """Return the words and the options of a command that has no configuration; tyro refuses unknown options.
+
+    `one` says what the word is where there must be exactly one; ConfigError for none or more.
+    """
+    words, rest = take_positionals(arguments, command)
+    if one is not None and len(words) != 1:
+        raise ConfigError(f"{command}: expected one {one}")
+    return words, tyro.cli(cls, prog=f"advrush {command}", args=rest)
+
+
 def _is_flag(word: str, fields: Mapping[str, Field]) -> bool:
     name = _normal(word)
     head, _, tail = name.removeprefix("--").rpartition(".")

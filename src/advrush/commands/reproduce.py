@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import tyro
-
-from advrush.commands.options import take_positionals
+from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
 from advrush.commands.train import architecture
 from advrush.errors import ConfigError, RunError
@@ -63,8 +61,7 @@ def reproduce_command(arguments: list[str]) -> None:
 
     Raises RunError at the end where runs failed: what could be done is done and written by then.
     """
-    names, rest = take_positionals(arguments, "reproduce")
-    options = tyro.cli(ReproduceOptions, prog="advrush reproduce", args=rest)
+    names, options = words_and_options(arguments, "reproduce", ReproduceOptions)
     if not names:
         raise ConfigError(f"reproduce: name tables or figures, or all; known: {', '.join(paper().artifacts)}")
     added = [row_of(text) for text in options.add]
