@@ -15,7 +15,7 @@ from advrush.analysis.pieces import Piece, Remember, forgetful
 from advrush.analysis.precision import in_double
 from advrush.analysis.spectrum_exact import exact_spectrum
 from advrush.analysis.spectrum_lanczos import lanczos_spectrum
-from advrush.analysis.spectrum_parts import Part
+from advrush.analysis.spectrum_parts import BatchSpectrum
 from advrush.attacks.gate import check_images, check_labels
 from advrush.config import check
 from advrush.errors import ModelContractError
@@ -30,27 +30,9 @@ MANY_CLASSES = 40
 
 
 @dataclass(frozen=True, eq=False)
-class InputSpectrum:
-    """Of N images: the input Hessian's numbers in units of loss / pixel^2, all float64 and on the CPU."""
+class InputSpectrum(BatchSpectrum):
+    """Of N images, on the CPU."""
 
-    eigenvalues: Tensor
-    """(N, m), falling: all that are not zero where `method` is exact; else the m approximate ones of Lanczos."""
-    lambda_max: Tensor
-    """(N,): the largest eigenvalue."""
-    lambda_error: Tensor
-    """(N,): bound of the error of lambda_max; of rounding where `method` is exact."""
-    frobenius: Tensor
-    """(N,): ||H||_F, the ideal L_lambda of the paper."""
-    frobenius_error: Tensor
-    """(N,): standard error of the estimate of frobenius; 0 where nothing was estimated."""
-    trace: Tensor
-    """(N,): sum of the eigenvalues."""
-    trace_error: Tensor
-    """(N,): standard error of the estimate of trace."""
-    cosine: Tensor
-    """(N,): c of Theorem 1, |g . v| / ||g|| for the gradient g and the eigenvector v of lambda_max."""
-    gradient_norm: Tensor
-    """(N,): ||g||_2."""
     method: str
     """exact (one product for each class) or lanczos."""
 
@@ -111,20 +93,20 @@ def input_spectrum(
         for begin in range(0, len(x), batch_size):
             rows = slice(begin, begin + batch_size)
             if chosen == "exact":
-                compute: Callable[[], Part] = partial(exact_spectrum, exact, x[rows], y[rows])
+                compute: Callable[[], BatchSpectrum] = partial(exact_spectrum, exact, x[rows], y[rows])
             else:
                 generator = torch.Generator().manual_seed(derive_seed(Purpose.PROBE_BATCH, seed, begin))
                 compute = partial(
                     lanczos_spectrum, exact, x[rows], y[rows], tolerance=tolerance, steps=steps, probes=probes,
                     whole=whole, generator=generator,
                 )  # fmt: skip
-            parts.append(Part(**remember(f"spectrum {begin}", partial(_fields, compute))))
+            parts.append(BatchSpectrum(**remember(f"spectrum {begin}", partial(_fields, compute))))
             if on_batch:
                 on_batch(min(begin + batch_size, len(x)))
     return _joined(parts, chosen)
 
 
-def _fields(compute: Callable[[], Part]) -> Piece:
+def _fields(compute: Callable[[], BatchSpectrum]) -> Piece:
     return dict(vars(compute()))
 
 
@@ -141,12 +123,12 @@ def choose_method(model: nn.Module, x: Tensor, method: Method) -> Literal["exact
     return "exact" if linear and classes <= MANY_CLASSES else "lanczos"
 
 
-def _joined(parts: Sequence[Part], method: str) -> InputSpectrum:
+def _joined(parts: Sequence[BatchSpectrum], method: str) -> InputSpectrum:
     width = max(part.eigenvalues.shape[1] for part in parts)
     padded = [nn.functional.pad(part.eigenvalues, (0, width - part.eigenvalues.shape[1])) for part in parts]
     rest = {
         field.name: torch.cat([getattr(part, field.name) for part in parts]).cpu()
-        for field in fields(Part)
+        for field in fields(BatchSpectrum)
         if field.name != "eigenvalues"
     }
     if not torch.isfinite(rest["lambda_max"]).all():

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from advrush.analysis.spectrum_parts import Part, cosine
+from advrush.analysis.spectrum_parts import BatchSpectrum, cosine
 from advrush.errors import ModelContractError
 
 
-def exact_spectrum(model: nn.Module, x: Tensor, y: Tensor) -> Part:
+def exact_spectrum(model: nn.Module, x: Tensor, y: Tensor) -> BatchSpectrum:
     """Return the spectrum for images x (N, C, H, W) and labels y; the model is frozen and in eval mode.
 
     Model and x are in float64, or in float32 where six digits are enough.
@@ -36,7 +36,7 @@ def exact_spectrum(model: nn.Module, x: Tensor, y: Tensor) -> Part:
     values = values.clamp_min(0.0).flip(1)
     top = torch.einsum("nk,nkd->nd", vectors[:, :, -1], b)
     rounding = torch.finfo(x.dtype).eps * gram.diagonal(dim1=1, dim2=2).sum(dim=1)
-    return Part(
+    return BatchSpectrum(
         values[:, : max(1, values.shape[1] - 1)], values[:, 0], rounding,
         values.square().sum(dim=1).sqrt(), torch.zeros_like(rounding),
         gram.diagonal(dim1=1, dim2=2).sum(dim=1), torch.zeros_like(rounding),

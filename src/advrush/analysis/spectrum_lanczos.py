@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush.analysis.lanczos import Ritz, lanczos
-from advrush.analysis.spectrum_parts import Part, cosine
+from advrush.analysis.spectrum_parts import BatchSpectrum, cosine
 from advrush.errors import ModelContractError
 
 
@@ -38,7 +38,7 @@ class HessianProducts:
 def lanczos_spectrum(
     model: nn.Module, x: Tensor, y: Tensor, *, tolerance: float, steps: int, probes: int, whole: bool,
     generator: torch.Generator,
-) -> Part:  # fmt: skip
+) -> BatchSpectrum:  # fmt: skip
     """Return the spectrum for images x (N, C, H, W) and labels y; model and x in float64, eval mode, frozen.
 
     Trace and ||H||_F^2 are sums over the span of Lanczos's vectors Q, exact, and over its complement, estimated from
@@ -52,7 +52,7 @@ def lanczos_spectrum(
     inside = ritz.values.square().sum(dim=1) + ritz.bounds.square().sum(dim=1)
     frobenius = (squares.mean(dim=0) + inside).sqrt()
     gradient = product.gradient.detach().flatten(1)
-    return Part(
+    return BatchSpectrum(
         ritz.values, ritz.values[:, 0], ritz.bounds[:, 0],
         frobenius, _standard_error(squares) / (2 * frobenius).clamp_min(torch.finfo(x.dtype).tiny),
         traces.mean(dim=0) + ritz.values.sum(dim=1), _standard_error(traces),

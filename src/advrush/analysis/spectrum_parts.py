@@ -9,18 +9,27 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """The fields of InputSpectrum for one batch, float64."""
+class BatchSpectrum:
+    """Of the images of a batch: the input Hessian's numbers in units of loss / pixel^2, all float64."""
 
     eigenvalues: Tensor
+    """(N, m), falling: all that are not zero where the method is exact; else the m approximate ones of Lanczos."""
     lambda_max: Tensor
+    """(N,): the largest eigenvalue."""
     lambda_error: Tensor
+    """(N,): bound of the error of lambda_max; of rounding where the method is exact."""
     frobenius: Tensor
+    """(N,): ||H||_F, the ideal L_lambda of the paper."""
     frobenius_error: Tensor
+    """(N,): standard error of the estimate of frobenius; 0 where nothing was estimated."""
     trace: Tensor
+    """(N,): sum of the eigenvalues."""
     trace_error: Tensor
+    """(N,): standard error of the estimate of trace."""
     cosine: Tensor
+    """(N,): c of Theorem 1, |g . v| / ||g|| for the gradient g and the eigenvector v of lambda_max."""
     gradient_norm: Tensor
+    """(N,): ||g||_2."""
 
 
 def cosine(gradient: Tensor, vector: Tensor) -> Tensor:
