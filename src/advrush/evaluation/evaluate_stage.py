@@ -4,38 +4,31 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advrush import parallel
 from advrush.attacks import PGD, Attack, AutoAttack, Duo, FastModel, parse_attacks
-from advrush.attacks.passes.chunks import predict
-from advrush.attacks.passes.fast_model import exact_model
 from advrush.config import radius_text
 from advrush.data import DataConfig, Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.config import EvaluateConfig
+from advrush.evaluation.evaluation_files import Finished
 from advrush.evaluation.fingerprint import examine
-from advrush.evaluation.lines import Pace, by_class, confusion, outcome_lines, sweep_line
+from advrush.evaluation.lines import Pace, outcome_lines, sweep_line
 from advrush.evaluation.progress import Progress
-from advrush.evaluation.results import AttackOutcome, Evaluation
-from advrush.evaluation.robust_accuracy import attack_names, measure
-from advrush.evaluation.sanity import sanity
-from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep, points
+from advrush.evaluation.results import AttackOutcome
+from advrush.evaluation.robust_accuracy import measure
+from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep
 from advrush.evaluation.targeted import TargetedOutcome
 from advrush.evaluation.targets import Target, as_target
-from advrush.modes import evaluating, frozen
 from advrush.progress import Display
 from advrush.run import Run
 from advrush.stage import stage
-
-SHOWN = 10
-"""Examples kept as pictures for the report."""
 
 
 def evaluate(
@@ -124,14 +117,9 @@ def _evaluate(
     processes: parallel.Parallel,
 ) -> None:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    dtype = getattr(torch, config.dtype)
+    model = _in_type(model, getattr(torch, config.dtype))
     split = dataset.test.to(device)
-    x, y = split.images.to(dtype) / 255, split.labels
-    if any(p.is_floating_point() and p.dtype != dtype for p in (*model.parameters(), *model.buffers())):
-        try:
-            model = copy.deepcopy(model).to(dtype)  # the caller's keeps its type
-        except (RuntimeError, TypeError, NotImplementedError) as error:
-            raise ModelContractError(f"the model cannot be copied to {dtype}: {error}; give one of that type") from None
+    x, y = split.images.to(getattr(torch, config.dtype)) / 255, split.labels
     sweeps = sweeps_of(config)
     state_name = "last.pt" if processes.world == 1 else f"last-{processes.rank}-of-{processes.world}.pt"
     state = run.load_state(state_name)
@@ -160,96 +148,18 @@ def _evaluate(
         for line in (*curves, *(f"warning: {text}" for text in odd)):
             screen.line(line)
     if processes.is_main:
-        _write(searched, x, y, config, attacks, sweeps, dataset, outcome, run, warnings=odd)
+        Finished(outcome, searched, x, y, config, attacks, sweeps, dataset).write(run, warnings=odd)
 
 
-def _write(
-    searched: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    config: EvaluateConfig,
-    attacks: tuple[Attack, ...],
-    sweeps: Mapping[Literal["steps", "eps"], Sweep],
-    dataset: Dataset,
-    outcome: Evaluation,
-    run: Run,
-    *,
-    warnings: tuple[str, ...],
-) -> None:
-    """Write flags, examples and result of a finished evaluation."""
-    flags = {"clean": outcome.clean, **{attack.name: attack.flags for attack in outcome.attacks}}
-    flags |= {name: value for name, value in outcome.sweeps.items() if name not in flags}
-    run.save_tensors("flags.safetensors", {name: value.to(torch.bool) for name, value in flags.items()})
-    if outcome.targeted:
-        kinds = ("attacked", "reached")
-        run.save_tensors(
-            "targeted.safetensors", {f"{kind}/{a.name}": getattr(a, kind) for a in outcome.targeted for kind in kinds}
-        )
-    if norms := {attack.name: attack.norms for attack in outcome.attacks if attack.norms is not None}:
-        run.save_tensors("norms.safetensors", norms)
-    index = torch.arange(len(x)) if dataset.test_index is None else dataset.test_index
-    run.save_tensors("images.safetensors", {"index": index, "label": y})
-    if broken_by := {attack.name: attack.broken_by for attack in outcome.attacks if attack.broken_by is not None}:
-        run.write_json("broken_by.json", broken_by)
-    with evaluating(searched), frozen(searched):
-        run.save_tensors("examples.safetensors", _examples(searched, x, y, outcome, attacks))
-    places = {"steps": config.sweep_steps, "eps": config.sweep_eps}
-    curves = {
-        kind: points(kind, places[kind], [outcome.sweeps[name] for name in sweep.names])
-        for kind, sweep in sweeps.items()
-    }
-    result = _result(config, dataset, outcome, exact_model(searched))
-    if config.sanity:
-        checks = sanity(searched, x, y, outcome.clean, eps=config.eps, norm=config.norm, seed=config.seed)
-        result["sanity"] = [each.to_dict() for each in checks]
-    names = [attack.name for attack in outcome.attacks]
-    result["by_class"] = {name: by_class(flags[name], y, dataset.num_classes) for name in ("clean", *names)}
-    if config.save_examples:
-        with evaluating(searched), frozen(searched):
-            kept = _adversarial(exact_model(searched), x, outcome)
-        run.save_tensors("adversarial.safetensors", kept | {"index": index, "label": y})
-        predicted = {name.removeprefix("pred/"): value for name, value in kept.items() if name.startswith("pred/")}
-        result["confusion"] = {name: confusion(y, value, dataset.num_classes) for name, value in predicted.items()}
-    run.finish(result | ({"sweeps": curves} if curves else {}) | ({"warnings": list(warnings)} if warnings else {}))
+def _in_type(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Return the model in a type: a copy, since the caller's keeps its own, or itself where it has that type."""
+    if all(not p.is_floating_point() or p.dtype == dtype for p in (*model.parameters(), *model.buffers())):
+        return model
+    try:
+        return copy.deepcopy(model).to(dtype)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ModelContractError(f"the model cannot be copied to {dtype}: {error}; give one of that type") from None
 
 
 def _threat_line(config: EvaluateConfig, images: int) -> str:
     return f"{images} images; attacks in {radius_text(config.norm, config.eps)}"
-
-
-def _adversarial(model: nn.Module, x: Tensor, outcome: Evaluation) -> dict[str, Tensor]:
-    """Return what the network says of each example, clean and after each attack, and the adversarial examples."""
-    found = {"pred/clean": predict(model, x).argmax(1)}
-    rows: list[AttackOutcome | TargetedOutcome] = [*outcome.attacks, *outcome.targeted]
-    for attack in rows:
-        assert attack.x_adv is not None
-        found[f"x_adv/{attack.name}"] = attack.x_adv
-        found[f"pred/{attack.name}"] = predict(model, attack.x_adv.to(x)).argmax(1)
-    return found
-
-
-def _examples(
-    model: nn.Module, x: Tensor, y: Tensor, outcome: Evaluation, attacks: tuple[Attack, ...]
-) -> dict[str, Tensor]:
-    """Return a few pictures: correct examples, their adversarial versions under the strongest attack, predictions."""
-    names = attack_names(attacks)
-    strongest = min(outcome.attacks, key=lambda row: row.robust_acc).name if outcome.attacks else names[0]
-    attack = attacks[names.index(strongest)]
-    rows = outcome.clean.nonzero().flatten()[:SHOWN]
-    rows = rows if len(rows) else torch.arange(min(SHOWN, len(x)))
-    x_adv = attack(model, x[rows], y[rows])
-    pred, pred_adv = (predict(exact_model(model), images).argmax(1) for images in (x[rows], x_adv))
-    return {"x": x[rows], "x_adv": x_adv, "y": y[rows], "pred": pred, "pred_adv": pred_adv}
-
-
-def _result(config: EvaluateConfig, dataset: Dataset, outcome: Evaluation, model: nn.Module) -> dict[str, Any]:
-    return {
-        "model": config.model,
-        "weights": config.weights,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "dataset": dataset.name,
-        "classes": list(dataset.classes),
-        "threat_model": {"norm": config.norm, "eps": config.eps},
-        "precision": {"searched": config.precision, "verified": config.dtype},
-        **outcome.to_dict(),
-    }
