@@ -72,7 +72,7 @@ def test_every_figure_can_be_saved_as_drawing_and_numbers(page: Page, analyses: 
     surface = list(csv.reader(io.StringIO(files["landscape-input-pgd-advrush.csv"])))[1:]
     mean = analyses["landscape"][0].load_tensors("landscape.safetensors")["mean"]
     assert [float(row[2]) for row in surface] == pytest.approx(mean.flatten().tolist())
-    path = list(csv.DictReader(io.StringIO(files["path.csv"])))
+    path = list(csv.DictReader(io.StringIO(files[f"path-{analyses['path'][0].path.name[-8:]}.csv"])))
     points = analyses["path"][0].result()["points"]
     assert [float(row["lambda_max mean"]) for row in path] == pytest.approx([p["lambda_max"]["mean"] for p in points])
 

@@ -115,3 +115,19 @@ def test_the_same_genotype_twice_differs_nowhere() -> None:
     console = Console(record=True, width=120)
     compare(["ADVRUSH", "advrush"], console)
     assert "≠" not in console.export_text()
+
+
+def test_a_report_saves_its_figures_into_a_folder(tmp_path: Path) -> None:
+    runs = [str(make_search(tmp_path, epochs=2, warmup=1)), str(make_training(tmp_path))]
+    where = ["--out", str(tmp_path / "report.html"), "--figures"]
+    for folder in ("a", "b"):
+        assert main(["report", *runs, *where, str(tmp_path / folder)]) == 0
+    files = {path.name: path.read_bytes() for path in sorted((tmp_path / "a").iterdir())}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    page = (tmp_path / "report.html").read_text()
+    assert len(files) == 3 * page.count('<figure class="') > 0
+    assert all(
+        content.startswith({"svg": b"<svg", "pdf": b"%PDF"}.get(name[-3:], b"")) for name, content in files.items()
+    )
+    assert files["found-normal-cell-5eed0000.csv"].startswith(b"node,input,primitive,marked\n0,c_k-2,")
+    assert b"7a110001" in files["training-loss-and-held-out-accuracies-by-epoch.svg"]

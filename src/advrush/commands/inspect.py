@@ -72,6 +72,8 @@ class ReportOptions:
 
     out: Path = Path("report.html")
     """The file that is written."""
+    figures: Path | None = None
+    """Also write each figure into this folder: SVG, PDF, and its numbers as CSV."""
     open: bool = False
     """Show the page in the browser."""
     json: bool = False
@@ -86,7 +88,7 @@ def report(arguments: list[str]) -> None:
             "report: expected run directories or a folder of runs, and perhaps `--out FILE`: `advrush report runs`"
         )
     paths = [path for word in words for path in _runs_in(Path(run_of(word)))]
-    page = reports.write_report(options.out, title="advrush", runs=paths)
+    page = reports.write_report(options.out, title="advrush", runs=paths, figures=options.figures)
     if options.json:
         print_json({"runs": [str(path) for path in paths], "report": str(page)})
     else:

@@ -49,16 +49,10 @@ def csv_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
     return Download(f"{file_name(name)}.csv", "data:text/csv;charset=utf-8," + quote(buffer.getvalue(), safe=SAFE))
 
 
-def figure_files(svg: str, caption: str) -> list[Download]:
-    """Return the files of a figure by the first words of its name, else of its caption."""
-    name = svg.name if isinstance(svg, Drawing) else caption
-    return drawing_files(svg, " ".join(name.split()[:WORDS]))
-
-
-def drawing_files(svg: str, name: str) -> list[Download]:
-    """Return the files of a figure: the drawing, and its numbers if it has them."""
-    numbers = [csv_file(name, svg.columns, svg.rows)] if isinstance(svg, Drawing) and svg.rows else []
-    return [svg_file(name, svg), *numbers]
+def drawing_files(drawing: Drawing, name: str = "") -> list[Download]:
+    """Return the files of a figure, the drawing and its numbers, by `name` or by the first words of its own."""
+    name = name or " ".join(drawing.name.split()[:WORDS])
+    return [svg_file(name, drawing), *([csv_file(name, drawing.columns, drawing.rows)] if drawing.rows else [])]
 
 
 WORDS = 10

@@ -9,10 +9,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from advrush.report.downloads import figure_files
+from advrush.report.downloads import Download, drawing_files
 from advrush.report.drawing.architectures import page_colors
+from advrush.report.drawing.drawn import Drawing
 from advrush.report.labels import attack_label, kind_label, progress
 from advrush.report.records import Record
+from advrush.report.saving import save_drawings
 from advrush.report.section import Section, Sentence
 from advrush.report.sections.compose import compose, sentences
 from advrush.report.sections.robustness import accuracy_tables
@@ -22,7 +24,12 @@ from advrush.run import write_atomically
 
 
 def write_report(
-    path: Path | str, *, title: str, runs: Sequence[Path | str] = (), sections: Sequence[Section] = ()
+    path: Path | str,
+    *,
+    title: str,
+    runs: Sequence[Path | str] = (),
+    sections: Sequence[Section] = (),
+    figures: Path | str | None = None,
 ) -> Path:
     """Write `path`, one HTML file that asks nothing of any network, and return it.
 
@@ -31,10 +38,12 @@ def write_report(
         title: the page's heading.
         runs: run directories of the stages search, train and evaluate; each gives what it has.
         sections: further sections, put behind those of the runs.
+        figures: a folder that gets each figure of the runs as SVG, PDF and CSV (none: only the page is written).
 
     Raises RunError if one of `runs` is no run directory or a file of it is damaged.
     """
-    environment = _environment()
+    drawings: list[Drawing] = []
+    environment = _environment(drawings)
 
     def render(template: str, **values: Any) -> Markup:
         return Markup(environment.get_template(template).render(**values))
@@ -59,6 +68,8 @@ def write_report(
         script=Markup(script) if needed else "",
     )
     write_atomically(Path(path), str(page).strip() + "\n")
+    if figures is not None:
+        save_drawings(drawings, Path(figures))
     return Path(path)
 
 
@@ -76,7 +87,13 @@ def subscripts_in_text(line: str) -> Markup:
     return text
 
 
-def _environment() -> Environment:
+def _environment(drawings: list[Drawing]) -> Environment:
+    """Return the templates with their filters; each figure that is rendered is added to `drawings`."""
+
+    def files(drawing: Drawing) -> list[Download]:
+        drawings.append(drawing)
+        return drawing_files(drawing)
+
     environment = Environment(
         loader=PackageLoader("advrush.report"), autoescape=lambda name: name is None or not name.endswith(".css"),
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -86,6 +103,6 @@ def _environment() -> Environment:
         "attack": attack_label,
         "progress": progress,
         "math": subscripts_in_text,
-        "files": figure_files,
+        "files": files,
     }
     return environment

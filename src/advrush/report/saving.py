@@ -1,18 +1,20 @@
-"""Cells of genotypes as files: SVG, PDF, dot, Mermaid."""
+"""Drawings as files: figures of a report as SVG, PDF and CSV; cells of genotypes also as dot and Mermaid."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
+from advrush.report.downloads import drawing_files
 from advrush.report.drawing.cell_text import to_dot, to_mermaid
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.differences import only_in
 from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.svg import stacked
-from advrush.report.drawing.svg_pdf import to_pdf
+from advrush.report.drawing.svg_pdf import drawn_pdf, to_pdf
 from advrush.report.labels import kind_label
 from advrush.run import write_atomically
 from advrush.space import Architecture
@@ -42,6 +44,20 @@ def save_cells(architectures: Mapping[str, Architecture], path: Path) -> Path:
     drawing = stacked(drawn_cells(architectures))
     write_atomically(path, str(drawing) + "\n" if ending == ".svg" else to_pdf(drawing))
     return path
+
+
+def save_drawings(drawings: Sequence[Drawing], folder: Path) -> None:
+    """Write each drawing as SVG and PDF and its numbers as CSV; of two with one name the second gets a number."""
+    count: Counter[str] = Counter()
+    for drawing in drawings:
+        svg, *numbers = drawing_files(drawing)
+        stem = svg.name.removesuffix(".svg")
+        count[stem] += 1
+        stem += f"-{count[stem]}" if count[stem] > 1 else ""
+        write_atomically(folder / f"{stem}.svg", svg.content)
+        write_atomically(folder / f"{stem}.pdf", drawn_pdf(drawing))
+        for file in numbers:
+            write_atomically(folder / f"{stem}.csv", file.content)
 
 
 def drawn_cells(architectures: Mapping[str, Architecture]) -> list[tuple[str, Drawing]]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from advrush.report.downloads import Download
+from advrush.report.drawing.drawn import Drawing
 from advrush.report.records import Record
 from advrush.report.table import Table
 
@@ -33,11 +34,10 @@ class Sentence(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A figure as SVG (see `drawing.plot.to_svg`) and its caption; `files` to save beside it (None: its own)."""
+    """A figure (see `drawing.plot.to_svg`) and its caption."""
 
-    svg: str
+    svg: Drawing
     caption: str
-    files: Sequence[Download] | None = None
 
 
 class Note(NamedTuple):

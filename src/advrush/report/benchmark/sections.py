@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from advrush.report.benchmark.plots import distribution_figure, path_figure, predictors_figure
 from advrush.report.benchmark.tables import predictors_sentence, predictors_table, scores_table, searches_table
-from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.plot import signed, to_svg
 from advrush.report.records import Record
 from advrush.report.section import Render
@@ -49,9 +48,9 @@ def predictors_body(benchmarks: Sequence[Record], render: Render) -> Markup:
         names = list(result["scores"])
         rows = [tuple(result["scores"][name][i] for name in names) for i in range(len(result["truth"]))]
         columns = (result["measure"], *names)
-        numbers = csv_file(title, columns, [(t, *row) for t, row in zip(result["truth"], rows, strict=True)])
+        svg = svg.showing(title, columns, [(t, *row) for t, row in zip(result["truth"], rows, strict=True)])
         shown.append({
-            "svg": svg, "caption": title, "files": [svg_file(title, svg), numbers],
+            "svg": svg, "caption": title,
             "sentence": predictors_sentence(result), "tables": tables_of(result),
         })  # fmt: skip
     return render("predictors.html.j2", benchmarks=shown)

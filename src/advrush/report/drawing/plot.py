@@ -106,7 +106,6 @@ def to_svg(figure: Figure, *, title: str) -> Drawing:
     buffer = StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    figure.clear()
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -121,7 +120,7 @@ def to_svg(figure: Figure, *, title: str) -> Drawing:
         svg = svg.replace(color, f"var(--{name}, {color})")
     label = Markup.escape(title)
     whole = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
-    return Drawing.of(whole, title, Value._fields, numbers)
+    return Drawing.of(whole, title, Value._fields, numbers, figure)
 
 
 def _variables() -> list[tuple[str, str]]:

@@ -1,10 +1,11 @@
-"""The project's own SVG drawings as PDF: rectangles, paths and texts, drawn by matplotlib."""
+"""Drawings as PDF: matplotlib's figures, and the project's own SVG (rectangles, paths, texts), drawn by matplotlib."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from io import BytesIO
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path
 
-from advrush.report.drawing.plot import INK
+from advrush.report.drawing.drawn import Drawing
+from advrush.report.drawing.plot import INK, STYLE
 
 PIXEL = 0.75 / 72
 """Inches of an SVG pixel."""
@@ -25,10 +27,19 @@ def to_pdf(drawing: str) -> bytes:
 
     It knows what those drawings are made of: groups with a translation, rect, path (M, L, C, H) and text with tspans.
     """
+    return _written(_figure(ElementTree.fromstring(str(drawing))), {"font.family": "sans-serif"})
+
+
+def drawn_pdf(drawing: Drawing) -> bytes:
+    """Return a drawing of a report as PDF; the same bytes each time."""
+    return to_pdf(drawing) if drawing.figure is None else _written(drawing.figure, STYLE)
+
+
+def _written(figure: Figure, style: Any) -> bytes:
     buffer = BytesIO()
     metadata = {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}
-    with matplotlib.rc_context({"pdf.fonttype": 42, "font.family": "sans-serif"}):
-        _figure(ElementTree.fromstring(str(drawing))).savefig(buffer, format="pdf", metadata=metadata)
+    with matplotlib.rc_context({**style, "pdf.fonttype": 42}):
+        figure.savefig(buffer, format="pdf", metadata=metadata)
     return buffer.getvalue()
 
 

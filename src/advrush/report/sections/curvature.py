@@ -9,7 +9,6 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.architectures import Look
 from advrush.report.drawing.plot import INK, new_figure, signed, to_svg
 from advrush.report.identity import digests, network_looks
@@ -115,8 +114,9 @@ def curvature_body(analyses: Sequence[Record], records: Sequence[Record], render
         for image in range(len(a["y"]))
     ]
     columns = ("network", "image", "label", "correct", *QUANTITIES)
-    files = [svg_file("curvature", svg), csv_file("curvature", columns, rows)] if svg else []
-    parts: list[Table | Picture | Note | str] = [Picture(svg, CAPTION, files)] if svg else []
+    parts: list[Table | Picture | Note | str] = []
+    if svg:
+        parts.append(Picture(svg.showing("curvature", columns, rows), CAPTION))
     if line := curvature_sentence(results):
         parts.append(line)
     return body(render, *parts, curvature_table(results), Note(NOTE))

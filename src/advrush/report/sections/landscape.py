@@ -12,7 +12,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.architectures import page_color
 from advrush.report.drawing.plot import INK, LINE, STYLE, signed, to_svg
 from advrush.report.identity import network_looks
@@ -164,8 +163,7 @@ def _group(
         columns = (*(each.replace(",", "") for each in axis_names(around, direction)), "mean loss")
         title = f"landscape {around} {name}"
         surfaces.append({
-            "name": name, "color": page_color(looks[name].color), "svg": svg,
-            "files": [svg_file(title, svg), csv_file(title, columns, rows)],
+            "name": name, "color": page_color(looks[name].color), "svg": svg.showing(title, columns, rows),
             "sentence": surface_sentence(result), "digest": record.digest, "reach": axis[-1],
             "numbers": " ".join(f"{value:.4g}" for value in arrays["mean"].ravel()),
         })  # fmt: skip

@@ -9,7 +9,6 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.palette import series_color
 from advrush.report.drawing.plot import INK, LINE, new_figure, signed, to_svg
 from advrush.report.identity import network_looks
@@ -92,7 +91,7 @@ def path_body(analyses: Sequence[Record], records: Sequence[Record], render: Ren
             for p in result["points"]
         ]  # fmt: skip
         shown.append({
-            "ends": ends, "svg": svg, "files": [svg_file("path", svg), csv_file("path", columns, rows)],
+            "ends": ends, "svg": svg.showing(f"path {record.digest}", columns, rows),
             "sentences": path_sentences(result), "digest": record.digest, "images": result["images"],
             "eps": result["threat_model"]["eps"],
         })  # fmt: skip

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from advrush.report.accuracies import accuracies, by_threat, parameters_of
-from advrush.report.downloads import csv_file, svg_file
 from advrush.report.drawing.architectures import Look, looks_by_label
 from advrush.report.drawing.plot import INK, PAPER, legend_above, new_figure, signed, to_svg
 from advrush.report.identity import architecture_key, digests, network_looks, page_looks
@@ -189,8 +188,7 @@ def _scatters(evaluations: Sequence[Record], records: Sequence[Record]) -> list[
             columns = ("network", *(f"{what} {side}" for what in ("clean", attack) for side in ("acc", "low", "high")))
             points_of = [(name, *(float(v) for triple in pair for v in triple)) for name, pair in points.items()]
             text = f"{title}. Dashed: equal harmonic robustness score; bars are 95% Wilson intervals."
-            files = [svg_file("tradeoff", svg), csv_file("tradeoff", columns, points_of)]
-            found.append({"svg": svg, "caption": text, "files": files})
+            found.append({"svg": svg.showing("tradeoff", columns, points_of), "caption": text})
     return found
 
 
