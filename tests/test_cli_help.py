@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from advrush.attacks.registry import MAKERS
+from advrush.attacks.registry import ABOUT, MAKERS
 from advrush.cli import main
 from advrush.commands import VERBS
 from advrush.commands.completion import SCRIPTS, candidates
 from advrush.commands.fields import fields_of
 from advrush.commands.help import HELP, help_text
-from advrush.commands.lists import ATTACKS, DATA
+from advrush.commands.lists import DATA
 from advrush.commands.options import recipes, take_positionals
 from advrush.data import KNOWN
 from advrush.models.build import ARCHITECTURES
@@ -114,7 +114,7 @@ def test_names_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         found = json.loads(capsys.readouterr().out)
         assert list(found) == list(names)
         assert all(found.values()), found
-    assert set(ATTACKS) == set(MAKERS)
+    assert set(ABOUT) == set(MAKERS)
     assert set(DATA) == {"digits", *KNOWN}
     assert main(["list", "attack"]) == 2
     assert "did you mean 'attacks'" in capsys.readouterr().err

@@ -36,12 +36,12 @@ from advrush.searching.objectives import AdvRush, Batch, Darts, Objective, weigh
 from advrush.searching.unrolled import PUBLISHED_RADIUS, UnrolledDarts
 from advrush.space import DARTS, PUBLISHED, Topology
 from advrush.training import TrainConfig
-from advrush.training.loop import objective_of
+from advrush.training.objectives import objective_of
 from advrush.training.step import Stepper
 from attack_models import small
 
 META = torch.device("meta")
-TEAM = Parallel(0, 1, META)
+ALONE = Parallel(0, 1, META)
 COUNT = 4
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2", "unique_dim")
 
@@ -238,7 +238,7 @@ def test_a_search_step_waits_for_nothing(objective: Objective) -> None:
     weights, alphas = network.weights(), network.alphas()
     sgd = torch.optim.SGD(weights, 0.025, defaults.weights.momentum, weight_decay=3e-4)
     adam = torch.optim.Adam(list(alphas.values()), 3e-4, (0.5, 0.999), weight_decay=1e-3)
-    given = Batch(*batch(), *batch(), sgd, TEAM, seeded(0))
+    given = Batch(*batch(), *batch(), sgd, ALONE, seeded(0))
     network.train()
     objective.alpha_step(network, given)  # constants may be copied to the device once
     with watching() as seen:
@@ -276,7 +276,7 @@ def test_a_training_step_waits_for_nothing(options: dict[str, Any]) -> None:
             PUBLISHED["ADVRUSH"], channels=4, layers=3 if config.auxiliary else 1, auxiliary=bool(config.auxiliary)
         )
     network.drop_path, network.recompute = config.drop_path, config.objective != "standard"
-    stepper = Stepper(config, network, TEAM, objective_of(config))
+    stepper = Stepper(config, network, ALONE, objective_of(config))
     with watching() as seen:
         assert stepper(*batch(32 if config.auxiliary else 8), seeded(0), lr=0.1, awp=config.awp).is_meta
     assert seen.count("read") == 0

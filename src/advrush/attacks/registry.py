@@ -74,6 +74,31 @@ MAKERS: dict[str, Maker] = {
     "apgd_duo": lambda threat, seed, steps, restarts: Duo(threat.eps, threat.norm, seed),
     "quick": lambda threat, seed, steps, restarts: Duo(threat.eps, threat.norm, seed),
 }
+ABOUT = {
+    "fgsm": "one step along the gradient's sign; towards a class: fgsm_to_3, fgsm_to_next",
+    "mifgsm": "FGSM with momentum; steps behind the name: mifgsm10",
+    "pgd": "projected gradient descent; steps, restarts, target behind the name: pgd20x5, pgd20_to_next",
+    "cw": "PGD on the margin of the logits (Carlini and Wagner's loss): cw20",
+    "pgd_dlr": "PGD on the difference of logits ratio: pgd_dlr20",
+    "pgd_pma": "PGD on the margin of the probabilities: pgd_pma20",
+    "apgd_pma": "Auto-PGD on the margin of the probabilities",
+    "malt": "targeted Auto-PGD at the classes that MALT chooses; an estimate of AutoAttack's accuracy",
+    "adaptive": "an adaptive ensemble; an estimate of AutoAttack's accuracy",
+    "apgd_ce": "Auto-PGD on the cross-entropy; towards a class: apgd_ce_to_least_likely",
+    "apgd_dlr": "Auto-PGD on the difference of logits ratio",
+    "apgd_t": "Auto-PGD, targeted at each of nine other classes",
+    "fab": "Fast Adaptive Boundary attack",
+    "fab_t": "Fast Adaptive Boundary attack, targeted",
+    "square": "Square attack: queries alone, no gradients",
+    "deepfool": "DeepFool, the smallest L2 perturbation by linearization; --norm L2",
+    "cw_l2": "Carlini and Wagner's smallest L2 perturbation, thousands of gradients an image; --norm L2",
+    "autoattack": "AutoAttack, the standard ensemble: APGD-CE, APGD-T, FAB-T, Square",
+    "autoattack_plus": "AutoAttack with all attacks and five restarts",
+    "autoattack_rand": "AutoAttack for networks that draw random numbers",
+    "apgd_duo": "APGD-CE and targeted APGD: close to AutoAttack in a fraction of its time",
+    "quick": "the same as apgd_duo",
+}
+"""What each of them is. The command line lists these texts as they stand here, without importing this module."""
 EXAMPLES = ("pgd20", "pgd100", "cw20", "pgd20x5", "mifgsm10")
 
 

@@ -70,13 +70,11 @@ def _candidates(before: Sequence[str], begun: str) -> list[str]:
 
 
 def _values(field: Field) -> list[str]:
-    from advrush.commands.lists import ATTACKS
+    from advrush.commands.lists import DATA, attacks
 
     if field.name in ("attacks", "attack"):
-        return list(ATTACKS)
+        return list(attacks())
     if field.name == "data.dataset":
-        from advrush.commands.lists import DATA
-
         return list(DATA)
     return list(field.choices)
 

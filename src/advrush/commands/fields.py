@@ -84,6 +84,14 @@ def _fields(module: str, name: str) -> Iterator[Field]:
     yield from named.values()
 
 
+def constant(module: str, name: str) -> Any:
+    """Return what a module spells out as the value of a name (texts, numbers, tables of them), without importing it."""
+    for statement in _source(module).body:
+        if isinstance(statement, ast.Assign) and name in [getattr(target, "id", "") for target in statement.targets]:
+            return ast.literal_eval(statement.value)
+    raise LookupError(f"{module}: no constant {name}")
+
+
 @cache
 def _source(module: str) -> ast.Module:
     path = ROOT.joinpath(*module.split("."))

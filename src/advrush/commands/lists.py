@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from advrush.commands.fields import constant
 from advrush.commands.options import recipes, words_and_options
 from advrush.commands.output import print_json
 from advrush.config import did_you_mean
@@ -73,10 +74,9 @@ def _architectures() -> dict[str, str]:
     return dict(ARCHITECTURES)
 
 
-def _attacks() -> dict[str, str]:
-    from advrush.attacks.registry import MAKERS
-
-    return {name: ATTACKS.get(name, "") for name in MAKERS}
+def attacks() -> dict[str, str]:
+    """Return the names of attacks and what they are, without importing torch."""
+    return dict(constant("attacks.registry", "ABOUT"))
 
 
 def _data() -> dict[str, str]:
@@ -96,30 +96,6 @@ def _spaces() -> dict[str, str]:
     return {name: f"{', '.join(space.primitives)}" for name, space in SPACES.items()}
 
 
-ATTACKS = {
-    "fgsm": "one step along the gradient's sign; towards a class: fgsm_to_3, fgsm_to_next",
-    "mifgsm": "FGSM with momentum; steps behind the name: mifgsm10",
-    "pgd": "projected gradient descent; steps, restarts, target behind the name: pgd20x5, pgd20_to_next",
-    "cw": "PGD on the margin of the logits (Carlini and Wagner's loss): cw20",
-    "pgd_dlr": "PGD on the difference of logits ratio: pgd_dlr20",
-    "pgd_pma": "PGD on the margin of the probabilities: pgd_pma20",
-    "apgd_pma": "Auto-PGD on the margin of the probabilities",
-    "malt": "targeted Auto-PGD at the classes that MALT chooses; an estimate of AutoAttack's accuracy",
-    "adaptive": "an adaptive ensemble; an estimate of AutoAttack's accuracy",
-    "apgd_ce": "Auto-PGD on the cross-entropy; towards a class: apgd_ce_to_least_likely",
-    "apgd_dlr": "Auto-PGD on the difference of logits ratio",
-    "apgd_t": "Auto-PGD, targeted at each of nine other classes",
-    "fab": "Fast Adaptive Boundary attack",
-    "fab_t": "Fast Adaptive Boundary attack, targeted",
-    "square": "Square attack: queries alone, no gradients",
-    "deepfool": "DeepFool, the smallest L2 perturbation by linearization; --norm L2",
-    "cw_l2": "Carlini and Wagner's smallest L2 perturbation, thousands of gradients an image; --norm L2",
-    "autoattack": "AutoAttack, the standard ensemble: APGD-CE, APGD-T, FAB-T, Square",
-    "autoattack_plus": "AutoAttack with all attacks and five restarts",
-    "autoattack_rand": "AutoAttack for networks that draw random numbers",
-    "apgd_duo": "APGD-CE and targeted APGD: close to AutoAttack in a fraction of its time",
-    "quick": "the same as apgd_duo",
-}
 DATA = {
     "digits": "1,797 images of 8x8 pixels, 10 classes; comes with scikit-learn, no download",
     **dict.fromkeys(("cifar10", "cifar100", "svhn", "tiny_imagenet", "mnist", "fashion_mnist"), ""),
@@ -127,7 +103,7 @@ DATA = {
 """Data sets by name; sizes are read from where they are known."""
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "architectures": _architectures,
-    "attacks": _attacks,
+    "attacks": attacks,
     "data": _data,
     "spaces": _spaces,
 }

@@ -28,7 +28,7 @@ from advrush.stage import stage
 from advrush.track import Mirror, tracker
 from advrush.training.blueprint import blueprint_of, check_batch_norm, check_normalization
 from advrush.training.config import TrainConfig
-from advrush.training.objectives import Adversarial, Mart, Objective, Standard, Trades
+from advrush.training.objectives import Objective, objective_of
 from advrush.training.step import Stepper
 
 
@@ -67,20 +67,6 @@ def train(
                 training.mirror = mirror(run.path) if processes.is_main else None
                 training.go(display and processes.is_main)
     return run
-
-
-def objective_of(config: TrainConfig) -> Objective:
-    """Return the objective that the configuration names."""
-    attack = config.attack.pgd(start="normal")
-    match config.objective:
-        case "standard":
-            return Standard(config.auxiliary)
-        case "pgd":
-            return Adversarial(attack, config.auxiliary)
-        case "trades":
-            return Trades(attack, config.beta)
-        case "mart":
-            return Mart(attack, config.beta)
 
 
 class _Training:

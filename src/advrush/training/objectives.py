@@ -16,6 +16,7 @@ from advrush.attacks.threat import threat_model
 from advrush.models.network import Network
 from advrush.models.normalize import Normalized
 from advrush.modes import evaluating, frozen
+from advrush.training.config import TrainConfig
 
 
 class Objective(Protocol):
@@ -121,6 +122,20 @@ class Mart:
         divergence = (clean.exp() * (clean - log_p)).sum(dim=1)
         doubt = 1.0 - clean.gather(1, y[:, None]).squeeze(1).exp()
         return boosted + self.beta * (divergence * doubt).mean(), robust
+
+
+def objective_of(config: TrainConfig) -> Objective:
+    """Return the objective that the configuration names."""
+    attack = config.attack.pgd(start="normal")
+    match config.objective:
+        case "standard":
+            return Standard(config.auxiliary)
+        case "pgd":
+            return Adversarial(attack, config.auxiliary)
+        case "trades":
+            return Trades(attack, config.beta)
+        case "mart":
+            return Mart(attack, config.beta)
 
 
 def gradients(
