@@ -96,6 +96,14 @@ def test_commands_of_the_pages_are_known_with_their_options(where: str, words: l
         assert (ROOT / "src/advrush/recipes" / verb / f"{recipe}.toml").is_file(), where
 
 
+def test_the_files_that_an_extension_costs_are_there() -> None:
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    rows = [line for line in text[text.index("## Files that") :].splitlines() if line.startswith("| a")]
+    places = {place for row in rows for place in re.findall(r"`([\w/]+(?:/|\.py))`", row)}
+    assert len(rows) == 8 and len(places) >= 12
+    assert [place for place in sorted(places) if not (ROOT / "src/advrush" / place).exists()] == []
+
+
 def test_there_are_blocks_and_commands_to_check() -> None:
     assert len(WITH_PYTHON) >= 7
     assert len(CALLS) >= 20
