@@ -161,6 +161,7 @@ def test_an_attack_without_a_target_takes_no_targets() -> None:
     [
         FGSM(), MIFGSM(steps=2), PGD(steps=2), PGD(steps=2, restarts=2), APGD(steps=4, restarts=2), APGDT(steps=4),
         FAB(steps=3, restarts=2), Square(queries=20), Square(queries=20, norm="L2", eps=0.2),
+        AutoAttack(version="custom", attacks=("apgd_ce",)),
     ],
     ids=lambda attack: f"{attack.name}-{attack.norm}",
 )  # fmt: skip

@@ -54,6 +54,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     from advrush.commands import VERBS, command
     from advrush.commands.help import help_text, wanted
+    from advrush.commands.typed import checked
 
     name, rest = arguments[0], arguments[1:]
     if name == "help":
@@ -64,30 +65,31 @@ def _run(arguments: list[str]) -> int:
     if wanted(name, rest):
         sys.stdout.write(help_text(name, rest))
         return 0
-    command(name)(rest)
+    words = checked(name, rest)
+    command(name)(words)
     return 0
 
 
 SUMMARIES = {
-    "demo": "search, derive, train, attack on real images that come with the install; writes report.html",
-    "search": "search an architecture: advrush search RECIPE [--field value ...]",
-    "train": "train a network: advrush train RECIPE --arch NAME|GENOTYPE|RUN [--field value ...]",
-    "evaluate": "attack a network: advrush evaluate RUN|FILE|python:MODULE:FACTORY --attacks fgsm,pgd20",
-    "transfer": "attack each network with the examples of each: advrush transfer RUN RUN [RUN ...]",
-    "analyze": "see why: advrush analyze architecture|curvature|landscape|path RUN [RUN ...]",
-    "benchmark": "judge searches by known accuracies: advrush benchmark TABLE.csv --measure COLUMN",
-    "reproduce": "tables and figures of the paper: advrush reproduce table1 ...|all --scale smoke|small|paper",
-    "import": "read a checkpoint of the published code: advrush import FILE --arch ADVRUSH --out FILE",
-    "export": "write a network for other programs: advrush export RUN --out model.onnx",
-    "leaderboard": "rank evaluations: advrush leaderboard RUN|FOLDER ... --out FOLDER",
-    "report": "write one report.html of finished runs: advrush report RUN [RUN ...]",
-    "show": "show a genotype or a run, compare two, draw: advrush show NAME|FILE|RUN [--out cells.pdf]",
-    "runs": "list the runs, the newest first: advrush runs [FOLDER]",
-    "recipes": "list the recipes or print one: advrush recipes [NAME]",
-    "list": "list known names: advrush list architectures|attacks|data|spaces",
-    "completion": "complete commands and options in a shell: advrush completion bash|zsh|fish",
+    "demo": "the whole chain in minutes, on images that come with the install",
+    "search": "search an architecture: search RECIPE [--field value ...]",
+    "train": "train a network: train RECIPE --arch NAME|GENOTYPE|RUN",
+    "evaluate": "attack networks: evaluate RUN|FILE|... --attacks fgsm,pgd20",
+    "transfer": "attack each network with the examples of each: transfer RUN RUN",
+    "analyze": "see why: analyze architecture|curvature|landscape|path RUN",
+    "benchmark": "judge searches by a table of known accuracies: benchmark TABLE",
+    "reproduce": "tables and figures of the paper: reproduce table1 ...|all",
+    "import": "read a published checkpoint: import FILE --arch NAME",
+    "export": "write a network for other programs: export RUN --out model.onnx",
+    "leaderboard": "rank evaluations: leaderboard RUN|FOLDER ... --out FOLDER",
+    "report": "write one page of finished runs: report RUN|FOLDER ...",
+    "show": "print a genotype or a run, compare two, draw: show NAME|FILE|RUN",
+    "runs": "list the runs, the newest first: runs [FOLDER]",
+    "recipes": "list the recipes or print one: recipes [NAME]",
+    "list": "list known names: list architectures|attacks|data|spaces",
+    "completion": "complete words in a shell: completion bash|zsh|fish",
 }
-"""What each command does, in one line."""
+"""What each command does, in one line of at most 65 characters: with the name before it, a terminal's 80."""
 
 
 def overview() -> str:
@@ -99,8 +101,9 @@ def overview() -> str:
             "",
             *(f"  {name:<{width}}  {summary}" for name, summary in SUMMARIES.items()),
             "",
-            "Recipes are paper, small, smoke and others (`advrush recipes`), or a TOML file of your own.",
-            "Every field of a recipe is an option: `advrush search small --help` explains them.",
+            "`advrush COMMAND --help` explains a command, its options and their defaults.",
+            "Recipes are paper, small, smoke and others (`advrush recipes`), or a TOML file",
+            "of your own; every field of a recipe is an option.",
             "",
         )
     )

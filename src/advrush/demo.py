@@ -12,6 +12,7 @@ from advrush import config as configs
 from advrush.evaluation import EvaluateConfig, evaluate
 from advrush.progress import Display
 from advrush.report import write_report
+from advrush.run import Run
 from advrush.searching import SearchConfig, derive, search
 from advrush.training import TrainConfig, train
 
@@ -29,6 +30,13 @@ def demo(
     Interrupted and called again it goes on where it was; called once more it returns at once. Returns the report.
     `recipes` holds search/demo.toml, train/demo-network.toml, train/demo-resnet.toml and evaluate/demo.toml.
     """
+    return demo_runs(runs_dir, device=device, display=display, recipes=recipes)[1]
+
+
+def demo_runs(
+    runs_dir: Path, *, device: str = "auto", display: bool = True, recipes: Path = RECIPES
+) -> tuple[list[Run], Path]:
+    """Do what `demo` does; return search, trainings and evaluations, and the report."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # 8x8 images are too small to share: threads would wait for each other longer than work
     try:
@@ -37,7 +45,7 @@ def demo(
         torch.set_num_threads(threads)
 
 
-def _chain(runs_dir: Path, device: str, display: bool, recipes: Path) -> Path:
+def _chain(runs_dir: Path, device: str, display: bool, recipes: Path) -> tuple[list[Run], Path]:
     screen = Display("demo", show=display)
     screen.line("1/4  searching an architecture on 8x8 digits; L_lambda enters after the warm-up")
     found = search(
@@ -53,8 +61,9 @@ def _chain(runs_dir: Path, device: str, display: bool, recipes: Path) -> Path:
     screen.line("4/4  attacking both")
     attack = _recipe(recipes / "evaluate/demo.toml", EvaluateConfig)
     tested = [evaluate(run.path, attack, runs_dir=runs_dir, device=device, display=display) for run in trained]
-    paths = [run.path for run in (found, *trained, *tested)]
-    return write_report(runs_dir / "report.html", title="AdvRush in minutes: handwritten digits", runs=paths)
+    runs = [found, *trained, *tested]
+    title = "AdvRush in minutes: handwritten digits"
+    return runs, write_report(runs_dir / "report.html", title=title, runs=[run.path for run in runs])
 
 
 def _recipe(path: Path, cls: type[T], **values: str) -> T:

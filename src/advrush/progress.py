@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
@@ -28,6 +29,26 @@ def plain_console(*, wrap: bool = False) -> Console:
     Lines are broken at the terminal's width only with `wrap`, so that a path can be copied.
     """
     return Console(highlight=False, soft_wrap=not wrap, markup=False, emoji=False)
+
+
+def fitted(text: str, console: Console) -> str:
+    """Return a line folded at a terminal's width; as it is for files and other programs."""
+    return folded(text, console.width) if console.is_terminal else text
+
+
+def folded(text: str, width: int, *, indent: int = 8) -> str:
+    """Return each line folded between words, never within one; what is continued is indented."""
+
+    def wrapped(line: str) -> list[str]:
+        inner = " " * indent
+        return textwrap.wrap(line, width, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False)
+
+    return "\n".join("\n".join(wrapped(line)) if len(line) > width else line for line in text.split("\n"))
+
+
+def seconds_text(value: float) -> str:
+    """Return 8.2 s or 34 s."""
+    return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
 
 
 class _Rate(ProgressColumn):
@@ -84,6 +105,6 @@ class Display:
         self._progress.update(self._task, total=total, completed=done)
 
     def line(self, text: str) -> None:
-        """Print one line above the bar."""
+        """Print one line above the bar, on a terminal folded between words at its width."""
         if self.show:
-            self.console.print(text, markup=False)
+            self.console.print(fitted(text, self.console), markup=False)

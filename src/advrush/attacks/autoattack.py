@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from advrush.attacks.apgd import APGD, APGDT
@@ -57,9 +58,13 @@ class Cascade(ABC):
         return Rounds(self.name, attacks, self.batch_size, self.order, averages=self.averages, indices=indices)
 
     @gated
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Return adversarial examples (N, C, H, W), the originals where none is found."""
-        ledger = execute(self.plan(), model, x, y, keep_examples=True)
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return adversarial examples (N, C, H, W), the originals where none is found.
+
+        With `generator` (a training loop's own) the attacks are seeded by a number drawn from it, else by `seed`.
+        """
+        drawn = self if generator is None else replace(self, seed=_seed_from(generator))  # type: ignore[type-var]
+        ledger = execute(drawn.plan(), model, x, y, keep_examples=True)
         assert ledger.x_adv is not None
         return ledger.x_adv.to(x)
 
@@ -111,6 +116,10 @@ class Cascade(ABC):
     def averages(self) -> bool:
         """Return whether the attacks average gradients, as random models need."""
         return False
+
+
+def _seed_from(generator: torch.Generator) -> int:
+    return int(torch.randint(2**32, (), generator=generator, device=generator.device))
 
 
 @dataclass(frozen=True)

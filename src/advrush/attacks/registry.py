@@ -124,13 +124,22 @@ def _parse(word: str, threat: ThreatModel, seed: int) -> Attack:
         return MAKERS[name](threat, seed, 0, 1)
     match = re.fullmatch(r"(pgd_dlr|pgd_pma|pgd|cw|mifgsm)_?(\d+)(?:x(\d+))?(_pma)?", name)
     if match is None:
-        hint = did_you_mean(name, [*MAKERS, *EXAMPLES]) or f"; known: {', '.join(MAKERS)}, with steps such as pgd20"
+        hint = _nearest(name) or f"; known: {', '.join(MAKERS)}, with steps such as pgd20"
         raise ConfigError(f"attacks: unknown attack '{word}'{hint}")
     kind, steps, restarts, loss = match.groups()
     check(loss is None or kind == "pgd", "attacks", word, "such as pgd20_pma or pgd_pma20")
     kind += loss or ""
     check(int(steps) >= 1 and int(restarts or 1) >= 1, "attacks", word, "at least one step and one start")
     return MAKERS[kind](threat, seed, int(steps), int(restarts or 1))
+
+
+def _nearest(name: str) -> str:
+    """Return " (did you mean 'pgd20_to_next'?)": the nearest attack with the steps and the target that were written."""
+    steps = re.search(r"\d+(x\d+)?", name)
+    iterative = [f"{kind}{steps[0] if steps else 20}" for kind in ("pgd", "cw", "mifgsm", "pgd_dlr", "pgd_pma")]
+    plain = [*MAKERS, *iterative, *EXAMPLES]
+    aimed = [f"{attack}_to_{target}" for attack in plain for target in ("next", "least_likely")]
+    return did_you_mean(name, [*plain, *(aimed if "_t" in name else ())])
 
 
 def _aimed(word: str, attack: Attack, target: str) -> Attack:

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from advrush.errors import RunError
+
+RUNS_DIR = "--runs-dir"
+
+
+def runs_of(texts: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return `run_of` of each text, in the folder that `--runs-dir` names and in `runs`."""
+    folders = [value for word, value in pairwise(options) if word.replace("_", "-") == RUNS_DIR]
+    folders += [word.partition("=")[2] for word in options if word.replace("_", "-").startswith(f"{RUNS_DIR}=")]
+    found = []
+    for text in texts:
+        places = (run_of(text, folder) for folder in (*folders, "runs"))
+        found.append(next((place for place in places if place != text), text))
+    return found
 
 
 def run_of(text: str, runs_dir: Path | str = "runs") -> str:

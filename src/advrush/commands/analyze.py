@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from advrush import analysis, parallel, report
-from advrush.commands.addresses import run_of
+from advrush.commands.addresses import runs_of
 from advrush.commands.evaluate import on_other_data
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
@@ -30,7 +30,7 @@ def analyze(arguments: list[str]) -> None:
         hint = did_you_mean(what, ANALYSES) if what else ""
         raise ConfigError(f"analyze: got {what or 'nothing'}{hint}; expected {', '.join(ANALYSES)}, then runs or names")
     targets, options = take_positionals(rest, f"analyze {what}")
-    targets = [run_of(target) for target in targets]
+    targets = runs_of(targets, options)
     if not targets:
         raise ConfigError(f"analyze {what}: name at least one run, as in `advrush analyze {what} RUN`")
     runs, as_json = ANALYSES[what](targets, options)

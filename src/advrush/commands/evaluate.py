@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advrush import parallel, report
-from advrush.commands.addresses import run_of
+from advrush.commands.addresses import runs_of
 from advrush.commands.opening import data_line, device_line, open_with, run_line
 from advrush.commands.options import Launch, parse, read_recipe, take_positionals
 from advrush.commands.output import check_table, print_json, printed_config, runs_as_json, write_tables
@@ -16,6 +16,7 @@ from advrush.data import DataConfig
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig, ResultTable, as_target
 from advrush.evaluation import evaluate as evaluate_stage
+from advrush.evaluation.evaluate_stage import attacks_of
 from advrush.evaluation.trained_data import data_of
 from advrush.progress import plain_console
 from advrush.run import Run
@@ -39,7 +40,7 @@ class EvaluateLaunch(Launch):
 def evaluate(arguments: list[str]) -> None:
     """Attack networks; print their accuracies and where the report is."""
     targets, rest = take_positionals(arguments, "evaluate")
-    targets = [run_of(target) for target in targets]
+    targets = runs_of(targets, rest)
     if not targets:
         raise ConfigError("evaluate: name a training run, a weights file or python:MODULE:FACTORY")
     rest, recipe = _take_recipe(rest)
@@ -49,6 +50,7 @@ def evaluate(arguments: list[str]) -> None:
     usage = "advrush evaluate RUN|FILE|python:MODULE:FACTORY"
     config, launch = parse(usage, default, EvaluateLaunch(), rest, "Attack a network.")
     config = replace(config, attacks=tuple(name for word in config.attacks for name in word.split(",") if name))
+    attacks_of(config)  # a name that is none is told before anything is loaded
     check_table(launch.table)
     config, launch = settle_for(config, launch, rest, targets[0])
     if printed_config(config, launch):

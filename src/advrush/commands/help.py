@@ -208,8 +208,18 @@ def help_text(name: str, arguments: Sequence[str] = (), *, width: int | None = N
         for field in members:
             lines += _lines(field, values.get(field.name, field.default), width)
     if found.examples:
-        lines += ["", "examples:", *(f"  {example}" for example in found.examples)]
+        lines += ["", "examples:", *(_example(example, width) for example in found.examples)]
     return "\n".join(lines) + "\n"
+
+
+def _example(command: str, width: int) -> str:
+    """Return a command that can be pasted, continued before an option where it is longer than a line."""
+    lines = [""]
+    for part in command.replace(" --", "\n --").split("\n"):
+        if lines[-1] and len(lines[-1]) + len(part) > width - 4:
+            lines.append("   ")
+        lines[-1] += part
+    return "  " + " \\\n  ".join(lines)
 
 
 def _recipe_values(found: Help, words: Sequence[str]) -> dict[str, Any]:
@@ -236,8 +246,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _lines(field: Field, default: Any, width: int) -> list[str]:
     name = f"{field.option}, --{_negated(field)}" if field.is_flag else f"{field.option} {value_of(field)}"
+    heads = textwrap.wrap(name, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     shown = "" if default is None or default == "" or default == () else f" (default: {_shown(default)})"
-    return [f"  {name}", *textwrap.wrap(field.about + shown, width, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+    return [*heads, *textwrap.wrap(field.about + shown, width, initial_indent=" " * 6, subsequent_indent=" " * 6)]
 
 
 def _negated(field: Field) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from advrush.commands.options import recipes, words_and_options
 from advrush.commands.output import print_json
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
+from advrush.progress import folded
 
 STAGES = ("search", "train", "evaluate")
 
@@ -63,9 +65,12 @@ def _about(path: Path) -> str:
 
 
 def _print(rows: dict[str, str]) -> None:
+    """Print names and what they are: on a terminal folded at its width, elsewhere one line each."""
     width = max(map(len, rows))
+    screen = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for name, about in rows.items():
-        sys.stdout.write(f"{name:<{width}}  {about}\n")
+        line = f"{name:<{width}}  {about}"
+        sys.stdout.write((folded(line, screen, indent=width + 2) if screen else line) + "\n")
 
 
 def _architectures() -> dict[str, str]:

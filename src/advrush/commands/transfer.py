@@ -7,7 +7,7 @@ from dataclasses import replace
 from rich.table import Table
 
 from advrush import parallel, report
-from advrush.commands.addresses import run_of
+from advrush.commands.addresses import runs_of
 from advrush.commands.evaluate import on_other_data
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
@@ -22,7 +22,7 @@ from advrush.progress import plain_console
 def transfer(arguments: list[str]) -> None:
     """Attack every network with the examples made on every network; print the matrix."""
     targets, rest = take_positionals(arguments, "transfer")
-    targets = [run_of(target) for target in targets]
+    targets = runs_of(targets, rest)
     if len(targets) < 2:
         raise ConfigError("transfer: name at least two training runs, weights files or python:MODULE:FACTORY")
     default = TransferConfig()

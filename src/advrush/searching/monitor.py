@@ -10,6 +10,7 @@ from torch import Tensor
 
 from advrush.models.supernet import Supernet
 from advrush.parallel import Parallel
+from advrush.progress import seconds_text
 from advrush.searching.objectives import AlphaStep
 from advrush.space import CellGraph
 from advrush.space.genotype import is_collapsed
@@ -79,11 +80,12 @@ def shares(graph: CellGraph) -> dict[str, float]:
 
 def describe(row: dict[str, Any], epochs: int) -> str:
     """Return the epoch's line for the screen."""
-    curvature = "" if row["curvature"] is None else f"  L_lambda {row['curvature']:.4g}"
+    curvature = "" if row["curvature"] is None else f"  L_lambda {row['curvature']:.3g}"
+    stage = "warmup" if row["phase"] == "warmup" else "epoch"
     return (
-        f"epoch {row['epoch'] + 1}/{epochs} {row['phase']:<9}  train {row['loss_train']:.4f} "
-        f"({row['acc_train']:.1%})  val {row['loss_val']:.4f} ({row['acc_val']:.1%}){curvature}"
-        f"  skips {'/'.join(str(n) for n in row['skips'].values())}  {row['seconds']:.1f} s"
+        f"{stage:<6} {row['epoch'] + 1}/{epochs}  train {row['loss_train']:.3f} {row['acc_train']:.1%}"
+        f"  val {row['loss_val']:.3f} {row['acc_val']:.1%}{curvature}"
+        f"  skips {'/'.join(str(n) for n in row['skips'].values())}  {seconds_text(row['seconds'])}"
     )
 
 

@@ -20,7 +20,7 @@ from advrush.identity import described
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.models.weights.saved import BEST, DROP, WEIGHTS, class_metadata
-from advrush.progress import Display
+from advrush.progress import Display, seconds_text
 from advrush.reading.gate import reading
 from advrush.run import LAST, Run, memory_advice
 from advrush.seeds import Purpose, derive_seed
@@ -267,8 +267,8 @@ def describe(row: Mapping[str, Any], epochs: int) -> str:
     """Return the epoch's line for the screen."""
     held = ""
     if row["clean_acc_val"] is not None:
-        held = f"  held out: clean {row['clean_acc_val']:.1%} robust {row['robust_acc_val']:.1%}"
+        held = f"  val clean {row['clean_acc_val']:.1%} robust {row['robust_acc_val']:.1%}"
     return (
-        f"epoch {row['epoch'] + 1}/{epochs}  lr {row['lr']:.4g}  train {row['loss_train']:.4f} ({row['acc_train']:.1%})"
-        f"{held}  {row['seconds']:.1f} s"
+        f"epoch {row['epoch'] + 1}/{epochs}  lr {row['lr']:.2g}  train {row['loss_train']:.3f} {row['acc_train']:.1%}"
+        f"{held}  {seconds_text(row['seconds'])}"
     )
