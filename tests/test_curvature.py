@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from advrush.curvature import input_curvature, measure_curvature, safe_norm
 from advrush.kernels.attack_direction import attack_direction
 from advrush.models.supernet import Supernet
-from advrush.searching.objectives import curvature_gradients
+from advrush.searching.objectives import double_backward_gradients
 from advrush.space import DARTS
 
 
@@ -83,7 +83,7 @@ def test_alpha_gradient_passes_gradcheck() -> None:
     supernet = tiny_supernet()
     supernet.eval()
     x, y = torch.randn(2, 1, 8, 8).double(), torch.tensor([0, 2])
-    _, gradients = curvature_gradients(supernet, x, y, h=1.5)
+    _, gradients = double_backward_gradients(supernet, x, y, h=1.5)
     for kind, alpha in supernet.alphas().items():
         direction = torch.randn(alpha.shape, generator=torch.Generator().manual_seed(3)).double()
         step, sides = 1e-6, []
@@ -111,7 +111,7 @@ def test_model_is_left_as_it_was() -> None:
     state = {name: value.clone() for name, value in supernet.state_dict().items()}
     flags = [parameter.requires_grad for parameter in supernet.parameters()]
     x, y = torch.randn(2, 1, 8, 8).double(), torch.tensor([0, 2])
-    curvature_gradients(supernet, x, y, h=1.5)
+    double_backward_gradients(supernet, x, y, h=1.5)
     measure_curvature(supernet, x, y)
     assert [module.training for module in supernet.modules()] == modes
     assert [parameter.requires_grad for parameter in supernet.parameters()] == flags

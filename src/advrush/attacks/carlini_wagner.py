@@ -18,8 +18,8 @@ INSIDE = 0.999999
 """Pixels are taken to the real line by atanh of this part of their range: 0 and 1 would be infinitely far."""
 LARGEST = 1e10
 """The weight of the margin while none has been large enough."""
-LOOKS = 10
-"""How often a descent is looked at: an example whose objective fell by less than 0.01% since then is done."""
+CHECKPOINTS = 10
+"""How often a descent is checked: an example whose objective fell by less than 0.01% since the last check is done."""
 BETA_1, BETA_2, TINY = 0.9, 0.999, 1e-8
 """Constants of Adam."""
 
@@ -95,7 +95,7 @@ class CarliniWagner(MinimalNorm):
             first, second = BETA_1 * first + (1 - BETA_1) * grad, BETA_2 * second + (1 - BETA_2) * grad**2
             scale = (second / (1 - BETA_2**step)).sqrt() + TINY
             w = w - self.step_size * (first / (1 - BETA_1**step)) / scale
-            if step % max(self.steps // LOOKS, 1) == 0:
+            if step % max(self.steps // CHECKPOINTS, 1) == 0:
                 left = (objective <= before * 0.9999).nonzero().flatten()
                 rows, w, first, second, before = (part[left] for part in (rows, w, first, second, objective))
                 if not len(rows):

@@ -1,4 +1,4 @@
-"""Intervals of proportions."""
+"""Confidence intervals of proportions, by Wilson's score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain text in LaTeX."""
+"""Escape plain text for LaTeX."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from advrush.models.supernet import Supernet
 from advrush.modes import evaluating, frozen_except
-from advrush.searching.objectives import AlphaStep, Batch, Objective, curvature_gradients, validation_step
+from advrush.searching.objectives import AlphaStep, Batch, Objective, double_backward_gradients, validation_step
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class AuthorsAdvRush(Objective):
         x, y = batch.x_val, batch.y_val
         plain = validation_step(supernet, x, y)
         gradients = dict(plain.gradients)
-        value, grads = curvature_gradients(supernet, x, y, h=self.h)
+        value, grads = double_backward_gradients(supernet, x, y, h=self.h)
         pollution = summed_gradients(supernet, x, y) if self.polluted_gradient else {}
         for kind, grad in grads.items():
             gradients[kind] = gradients[kind] + self.gamma * self.scale * grad

@@ -114,7 +114,7 @@ class AdvRush(Objective):
 
     def measure(self, supernet: Supernet, x: Tensor, y: Tensor, *, fast: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the regularizer of one batch and its gradient for each kind, by one of the two ways."""
-        step = linearized_curvature.curvature_gradients if fast else curvature_gradients
+        step = linearized_curvature.curvature_gradients if fast else double_backward_gradients
         return step(supernet, x, y, h=self.h)
 
 
@@ -167,7 +167,9 @@ def validation_step(supernet: Supernet, x: Tensor, y: Tensor) -> AlphaStep:
     return AlphaStep(dict(zip(alphas, gradients, strict=True)), loss.detach(), accuracy(logits, y))
 
 
-def curvature_gradients(supernet: Supernet, x: Tensor, y: Tensor, *, h: float) -> tuple[Tensor, dict[str, Tensor]]:
+def double_backward_gradients(
+    supernet: Supernet, x: Tensor, y: Tensor, *, h: float
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Return L_lambda and its gradient for each kind by double backward, op by op: the reference implementation."""
     alphas = supernet.alphas()
     with frozen_except(supernet, alphas.values()):

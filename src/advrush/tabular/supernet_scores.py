@@ -25,7 +25,7 @@ from advrush.tabular.inherited import InheritedNetwork, recalibrate
 BATCH = 64
 
 SCORES = ("validation_loss", "l_lambda", "clean_acc", "pgd_acc")
-"""What is measured of each row; losses are entered with their sign turned, so that higher is better."""
+"""What is measured of each row; losses are entered with their sign changed, so that higher is better."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,6 @@ def supernet_of(run: Run, dataset: Dataset, device: torch.device) -> tuple[Super
 
 
 def oriented(values: Sequence[dict[str, float]], name: str) -> list[float]:
-    """Return a score's values so that higher is better: losses and curvature with their sign turned."""
+    """Return a score's values so that higher is better: losses and curvature with their sign changed."""
     sign = -1.0 if name in ("validation_loss", "l_lambda") else 1.0
     return [sign * value[name] for value in values]
