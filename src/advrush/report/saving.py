@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
@@ -60,8 +61,13 @@ def save_drawings(drawings: Sequence[Drawing], folder: Path) -> None:
             write_atomically(folder / f"{stem}.csv", file.content)
 
 
-def drawn_cells(architectures: Mapping[str, Architecture]) -> list[tuple[str, Drawing]]:
-    """Return titles and drawings, kind by kind; of two architectures, with what the other lacks marked."""
+def drawn_cells(
+    architectures: Mapping[str, Architecture], digests: Mapping[str, str] = MappingProxyType({})
+) -> list[tuple[str, Drawing]]:
+    """Return titles and drawings, kind by kind; of two architectures, with what the other lacks marked.
+
+    `digests`: of the runs that found them, by name.
+    """
     names = list(architectures)
     found = []
     for kind in dict.fromkeys(kind for each in architectures.values() for kind in each.cells()):
@@ -72,5 +78,5 @@ def drawn_cells(architectures: Mapping[str, Architecture]) -> list[tuple[str, Dr
             others: Sequence[Architecture] = [architectures[each] for each in names if each != name]
             marked = only_in(graph, others[0].cells().get(kind)) if len(others) == 1 else frozenset()
             title = f"{name}, {kind_label(kind).lower()}"
-            found.append((title, draw_cell(graph, title=title, marked=marked)))
+            found.append((title, draw_cell(graph, title=title, marked=marked, digest=digests.get(name, ""))))
     return found

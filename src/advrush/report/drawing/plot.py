@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from html import unescape
@@ -23,6 +24,9 @@ from advrush.report.drawing.svg import subscripts
 LETTERS = 130
 """Letters of a legend that stand beside each other in a figure's width; a line of color takes six."""
 
+LEGEND_ROW = 0.18
+"""Inches of height that a row of a legend takes."""
+
 INK, LINE = "#1f2329", "#c9ced6"
 """Text and grid; in an SVG of `to_svg` they become the page's."""
 
@@ -40,6 +44,7 @@ STYLE: Any = {
     "axes.labelcolor": INK,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
     "grid.color": LINE,
     "grid.linewidth": 0.5,
     "text.color": INK,
@@ -65,7 +70,7 @@ def new_figure(columns: int = 1, *, width: float = 9.4, height: float = 3.3) -> 
 
 
 def legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
-    """Put one legend of all labels over the panels, where it hides nothing."""
+    """Put one legend of all labels over the panels, where it hides nothing; the figure grows by its further rows."""
     found: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -73,6 +78,8 @@ def legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
     if found:
         longest = max(len(label) for label in found)
         columns = max(1, min(len(found), 4, LETTERS // (longest + 6)))
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + LEGEND_ROW * (math.ceil(len(found) / columns) - 1))
         figure.legend(
             list(found.values()),
             list(found),

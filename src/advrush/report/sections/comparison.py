@@ -54,6 +54,7 @@ def comparison_curves(runs: Mapping[str, Rows], drawn: Mapping[str, Look] | None
         if len(switches) == 1:
             mark_switch(axis, next(rows for rows in runs.values() if switch_epoch(rows) is not None))
         epoch_axis(axis)
+    right.set_xlim(left.get_xlim())
     left.set_ylabel("L_val, nats")
     right.set_ylabel("L_λ, nats / input unit (log scale)")
     legend_above(figure, (left, right))
@@ -110,7 +111,8 @@ def comparison_body(searches: Sequence[Record], records: Sequence[Record], rende
     title = "L_val and L_λ of the searches by epoch"
     curves = to_svg(signed(comparison_curves(rows, drawn), *digests(searches)), title=title) if rows else None
     found = {names[record.path]: genotype for record in searches if (genotype := record.genotype())}
-    cells = drawn_cells(found) if len(found) == 2 else []
+    made_by = {names[record.path]: record.digest for record in searches}
+    cells = drawn_cells(found, made_by) if len(found) == 2 else []
     return render("comparison.html.j2", curves=curves, agreement=agreement_table(found), cells=cells)
 
 

@@ -40,7 +40,7 @@ def curvature_figure(models: Mapping[str, tuple[Look, Mapping[str, Array]]]) -> 
     for axis, key, label in ((left, "lambda_max", "λ_max of an image"), (right, "l_lambda", "L_λ of an image")):
         for row, (look, arrays) in enumerate(models.values()):
             values = np.maximum(arrays[key], 1e-12)
-            spread = 0.28 * np.sin(np.arange(len(values)) * 2.399963)  # spread evenly, the same at each drawing
+            spread = 0.6 * (np.arange(len(values)) * 0.618034 % 1 - 0.5)  # spread evenly, the same at each drawing
             axis.plot(values, row + spread, look.marker, color=look.color, alpha=0.45, markersize=2.5)
             mean, low, high = arrays[f"{key}_interval"]
             axis.plot([low, high], [row, row], color=INK, linewidth=2.2)

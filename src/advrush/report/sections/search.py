@@ -33,6 +33,7 @@ def search_curves(rows: Rows) -> Figure:
     left.set_ylabel("loss, nats")
     log_curve(right, rows, look=Look(series_color(3)), label="curvature L_λ")
     right.set_ylabel("L_λ, nats / input unit (log scale)")
+    right.set_xlim(left.get_xlim())  # L_λ may be measured in few epochs
     for axis in (left, right):
         epoch_axis(axis)
         mark_switch(axis, rows)
@@ -68,7 +69,7 @@ def share_curves(rows: Rows) -> Figure:
             epochs, values = xy(flat, group, scale=100)
             axis.plot(epochs, values, color=series_color(index), label=group, drawstyle="steps-mid", **dots(rows))
         axis.set_ylim(-4, 104)
-        axis.set_ylabel(f"percent of the edges, {kind_label(kind).lower()}")
+        axis.set_ylabel(f"% of edges, {kind_label(kind).lower()}")
         epoch_axis(axis)
         mark_switch(axis, rows)
     legend_above(figure, axes[:1])

@@ -48,6 +48,7 @@ def training_curves(runs: Mapping[str, Rows], looks: Mapping[str, Look] | None =
     for marker, name in MARKS.items():
         if marker in shown:
             right.plot([], [], marker, **RING, markeredgecolor=INK, label=name)
+    right.set_xlim(left.get_xlim())  # held-out images may be measured in few epochs
     left.set_ylabel("training loss, nats")
     right.set_ylabel("held-out accuracy, %")
     for axis in (left, right):
@@ -117,7 +118,8 @@ def training_body(trainings: Sequence[Record], records: Sequence[Record], render
     figure = training_curves({names[record.path]: record.rows for record in trainings}, looks)
     caption = (
         "Left: the loss on the training inputs. Right: accuracy on images held out of the training set, clean and "
-        "under attack; marked are the best epoch, the first after the first drop of the learning rate, and the last."
+        "under attack; marked are the best epoch, the first after the first drop of the learning rate, and the last. "
+        "Dotted: where the learning rate drops."
     )
     svg = to_svg(signed(figure, *digests(trainings)), title="Training loss and held-out accuracies by epoch")
     return body(render, Picture(svg, caption), training_table(trainings, records))

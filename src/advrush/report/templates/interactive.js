@@ -13,11 +13,11 @@
   const surfaces = [];
 
   const project = (surface, x, y, z) => {
-    const { width, height } = surface.canvas, size = 0.28 * Math.min(width, 1.45 * height);
+    const { width, height } = surface.canvas, size = Math.min(0.28 * width, 0.33 * height);
     const ca = Math.cos(camera.azimuth), sa = Math.sin(camera.azimuth);
     const ce = Math.cos(camera.elevation), se = Math.sin(camera.elevation);
     const across = -x * sa + y * ca, away = x * ca + y * sa;
-    return [width / 2 + size * across, 0.45 * height - size * (z * ce - away * se), away * ce + z * se];
+    return [width / 2 + size * across, 0.47 * height - size * (z * ce - away * se), away * ce + z * se];
   };
 
   const draw = (surface) => {
@@ -64,11 +64,20 @@
     const { extent, low, high } = surface;
     pen.fillStyle = pen.strokeStyle = ink;
     pen.font = `${11 * scale}px system-ui, sans-serif`;
-    pen.textAlign = "center";
+    pen.lineJoin = "round";
+    pen.lineWidth = 3 * scale;
+    pen.strokeStyle = getComputedStyle(document.body).backgroundColor;
+    const write = (text, across, down, align) => {  // inside the canvas, legible on the surface
+      const wide = pen.measureText(text).width, { width, height } = surface.canvas;
+      const left = Math.min(Math.max(across - (align * wide) / 2, 2), width - wide - 2), low = Math.min(Math.max(down, 11 * scale), height - 4 * scale);
+      pen.strokeText(text, left, low);
+      pen.fillText(text, left, low);
+    };
     const near = [Math.cos(camera.azimuth) < 0 ? -1 : 1, Math.sin(camera.azimuth) < 0 ? -1 : 1];
     const put = (text, x, y) => {
       const [across, down] = project(surface, x, y, -0.6);
-      text.split(", ").forEach((line, k) => pen.fillText(line, across, down + (8 + 13 * k) * scale));
+      const lines = text.split(", "), first = Math.min(down + 8 * scale, surface.canvas.height - (13 * lines.length - 9) * scale);
+      lines.forEach((line, k) => write(line, across, first + 13 * k * scale, 1));
     };
     put(surface.first, 0.1, 1.45 * near[1]);
     put(surface.second, 1.5 * near[0], 0.1);
@@ -78,15 +87,15 @@
     }
     const corners = [[-1, -1], [1, -1], [1, 1], [-1, 1]].map(([x, y]) => [-0.6, 0.6].map((z) => project(surface, x, y, z)));
     const [bottom, top] = corners.reduce((left, each) => (each[0][0] < left[0][0] ? each : left));
+    write(low.toPrecision(2), bottom[0] - 4 * scale, bottom[1] + 3 * scale, 2);
+    write(high.toPrecision(2), top[0] - 4 * scale, top[1] + 3 * scale, 2);
+    write("mean loss, nats", top[0] + 14 * scale, top[1] - 12 * scale, 2);
+    pen.lineWidth = 0.8 * scale;
+    pen.strokeStyle = ink;
     pen.beginPath();
     pen.moveTo(bottom[0], bottom[1]);
     pen.lineTo(top[0], top[1]);
     pen.stroke();
-    pen.textAlign = "right";
-    pen.fillText(low.toPrecision(2), bottom[0] - 4 * scale, bottom[1] + 3 * scale);
-    pen.fillText(high.toPrecision(2), top[0] - 4 * scale, top[1] + 3 * scale);
-    pen.textAlign = "left";
-    pen.fillText("mean loss, nats", Math.max(2, top[0] - 30 * scale), top[1] - 12 * scale);
   };
 
   const redraw = () => surfaces.forEach(draw);
