@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advrush.config import check
-from advrush.errors import GenotypeError
+from advrush.space.edge_weights import checked_weights
 from advrush.space.genotype import INPUTS, PRIMITIVES, Edge, Genotype, parse
 from advrush.space.space import CellPlan, Space, Topology
 
@@ -48,21 +48,10 @@ def discretize(weights: Mapping[str, Any]) -> Genotype:
     Edges come in descending weight; of equal ones the lower source and the earlier primitive win.
     Raises GenotypeError for a missing kind, a wrong shape or a weight that is not finite.
     """
-    cells = {kind: _strongest(_checked(kind, weights)) for kind in KINDS}
+    edges = len(TOPOLOGY.edges)
+    arrays = {kind: checked_weights(weights, kind, edges=edges, primitives=PRIMITIVES) for kind in KINDS}
+    cells = {kind: _strongest(array) for kind, array in arrays.items()}
     return Genotype(cells["normal"], cells["reduce"], TOPOLOGY.outputs, TOPOLOGY.outputs)
-
-
-def _checked(kind: str, weights: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    if kind not in weights:
-        raise GenotypeError(f"weights: no {kind!r}; expected {' and '.join(KINDS)}")
-    array = np.asarray(weights[kind], dtype=np.float64)
-    shape = (len(TOPOLOGY.edges), len(PRIMITIVES))
-    if array.shape != shape:
-        raise GenotypeError(f"{kind} weights: got shape {array.shape}; expected {shape}")
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        raise GenotypeError(f"{kind} weights: edge {row}, {PRIMITIVES[column]}: not finite")
-    return array
 
 
 def _strongest(weights: npt.NDArray[np.float64]) -> tuple[Edge, ...]:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError
 from advrush.reading.gate import shown
 from advrush.space.cells_html import cells_html
+from advrush.space.edge_weights import checked_weights
 from advrush.space.genotype import CellGraph, GraphEdge
 from advrush.space.space import Plan, Space, Topology
 
@@ -83,8 +82,8 @@ def every_edge_space(
     """
 
     def discretize(weights: Mapping[str, Any]) -> EdgeGenotype:
-        shape = (len(topology.edges), len(primitives))
-        arrays = {kind: checked_weights(weights, kind, shape) for kind in kinds}
+        edges = len(topology.edges)
+        arrays = {kind: checked_weights(weights, kind, edges=edges, primitives=primitives) for kind in kinds}
         choices = {kind: tuple(primitives[i] for i in array.argmax(axis=1)) for kind, array in arrays.items()}
         return EdgeGenotype(name, topology, primitives, choices)
 
@@ -101,16 +100,3 @@ def every_edge_space(
         return EdgeGenotype(name, topology, primitives, {kind: tuple(cells[kind]) for kind in kinds})
 
     return Space(name, primitives, topology, kinds, skeleton, discretize, parse, **options)
-
-
-def checked_weights(weights: Mapping[str, Any], kind: str, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Return one kind's array of softmax weights; GenotypeError where it is missing, misshapen or not finite."""
-    if kind not in weights:
-        raise GenotypeError(f"weights: no {kind!r}; got {', '.join(weights) or 'none'}")
-    array = np.asarray(weights[kind], dtype=np.float64)
-    if array.shape != shape:
-        raise GenotypeError(f"{kind} weights: got shape {array.shape}; expected {shape}")
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        raise GenotypeError(f"{kind} weights: edge {row}, primitive {column}: not finite")
-    return array

@@ -13,7 +13,7 @@ from advrush.config import check, did_you_mean
 from advrush.errors import GenotypeError
 from advrush.reading.gate import shown
 from advrush.space.cells_html import cells_html
-from advrush.space.every_edge import checked_weights
+from advrush.space.edge_weights import checked_weights
 from advrush.space.genotype import CellGraph, GraphEdge
 from advrush.space.isomorphism import canonical
 from advrush.space.space import BlockPlan, CellPlan, Plan, Space, Topology
@@ -128,7 +128,7 @@ def skeleton(layers: int) -> tuple[Plan, ...]:
 
 def discretize(weights: Mapping[str, Any]) -> Cell201:
     """Keep every edge's strongest primitive, `none` included; of equal ones the earlier wins."""
-    array = checked_weights(weights, KIND, (len(TOPOLOGY.edges), len(PRIMITIVES)))
+    array = checked_weights(weights, KIND, edges=len(TOPOLOGY.edges), primitives=PRIMITIVES)
     return Cell201(tuple(PRIMITIVES[column] for column in array.argmax(axis=1)))
 
 
