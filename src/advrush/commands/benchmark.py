@@ -53,24 +53,19 @@ def benchmark(arguments: list[str]) -> None:
         return
     rest, recipe = _take(rest, "--recipe")
     default = BenchmarkConfig(name=table.name, search=read_recipe("search", SearchConfig, recipe or "small"))
-    about = "Judge searches by a table in which the accuracy of architectures is written."
-    config, launch = parse(USAGE, default, BenchmarkLaunch(), rest, about)
+    config, launch = parse("benchmark", default, BenchmarkLaunch(), rest)
     config = replace(config, searches=_words(config.searches))
     _check(config, table)
     if printed_config(config, launch):
         return
-    run = benchmark_stage(
-        table, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device,
-        display=launch.shows,
-    )  # fmt: skip
+    run = benchmark_stage(table, config, **launch.stage_options)
     if parallel.is_main():
         finish(run, launch)
 
 
 def _predictors(table: Table, options: list[str]) -> None:
     default = PredictorsConfig(name=table.name)
-    about = "Judge scores of networks by a table in which their accuracy is written."
-    config, launch = parse(f"{USAGE} --predictors all", default, PredictorsLaunch(), options, about)
+    config, launch = parse("benchmark predictors", default, PredictorsLaunch(), options)
     config = replace(config, predictors=_words(config.predictors))
     check(bool(config.measure), "measure", config.measure, f"a column of the table: {', '.join(table.measures)}")
     table.check_measure(config.measure)

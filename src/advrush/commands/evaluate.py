@@ -47,8 +47,7 @@ def evaluate(arguments: list[str]) -> None:
     default = read_recipe("evaluate", EvaluateConfig, recipe) if recipe else EvaluateConfig()
     if not recipe and targets and (data := data_of(targets[0])):
         default = replace(default, data=on_other_data(data, rest))
-    usage = "advrush evaluate RUN|FILE|python:MODULE:FACTORY"
-    config, launch = parse(usage, default, EvaluateLaunch(), rest, "Attack a network.")
+    config, launch = parse("evaluate", default, EvaluateLaunch(), rest)
     config = replace(config, attacks=tuple(name for word in config.attacks for name in word.split(",") if name))
     attacks_of(config)  # a name that is none is told before anything is loaded
     check_table(launch.table)
@@ -87,9 +86,8 @@ def _one(text: str, config: EvaluateConfig, launch: EvaluateLaunch) -> Run:
             "run": run_line(launch, "evaluate", about),
         }
         open_with(launch, rows)
-    return evaluate_stage(
-        target, config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device, display=launch.shows
-    )
+    run: Run = evaluate_stage(target, config, **launch.stage_options)
+    return run
 
 
 def on_other_data(data: DataConfig, options: list[str]) -> DataConfig:

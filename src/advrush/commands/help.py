@@ -27,6 +27,8 @@ class Help:
     examples: tuple[str, ...] = ()
     stage: str = ""
     """Folder of the recipes that may be named, "" where there are none."""
+    call: str = ""
+    """Of an analysis of one network: the function (target, config, **options), as `analysis.x_stage.analyze_x`."""
 
     def fields(self) -> tuple[Field, ...]:
         """Return all options."""
@@ -83,11 +85,13 @@ HELP: Mapping[str, Help] = {
         "advrush analyze curvature RUN ... [options]",
         "Measure the input Hessian's spectrum of each network.",
         ("analysis.config.CurvatureConfig", LAUNCH),
+        call="analysis.curvature_stage.analyze_curvature",
     ),
     "analyze landscape": Help(
         "advrush analyze landscape RUN ... [options]",
         "Measure the loss on a plane through images or weights of each network.",
         ("analysis.config.LandscapeConfig", LAUNCH),
+        call="analysis.landscape_stage.analyze_landscape",
     ),
     "analyze path": Help(
         "advrush analyze path STANDARD ADVERSARIAL [options]",

@@ -43,6 +43,11 @@ class Launch:
         """Return whether progress is shown."""
         return not (self.quiet or self.json)
 
+    @property
+    def stage_options(self) -> dict[str, Any]:
+        """Return what every stage takes: where the data and the runs are, on which device, whether it shows itself."""
+        return {"data_dir": self.data_dir, "runs_dir": self.runs_dir, "device": self.device, "display": self.shows}
+
 
 def recipes(stage: str) -> dict[str, Path]:
     """Return the recipes of a stage that come with the package, by name."""
@@ -121,22 +126,20 @@ def _belongs(word: str, field: Field, behind_targets: bool) -> bool:
     return not word.startswith("-") and (number if "str" not in field.kind else behind_targets)
 
 
-def one_recipe(stage: str, words: list[str], arguments: list[str]) -> str:
-    """Return the recipe that the words name; with --help alone, any will do."""
-    if len(words) == 1:
-        return words[0]
+def one_recipe(stage: str, words: list[str]) -> str:
+    """Return the recipe that the words name; ConfigError for none or several."""
     known = ", ".join(recipes(stage))
-    if not words and not {"-h", "--help"} & set(arguments):
+    if not words:
         raise ConfigError(f"{stage}: name a recipe ({known}) or a TOML file, as in `advrush {stage} small`")
     if len(words) > 1:
         raise ConfigError(f"{stage}: got {' '.join(words)}; expected one recipe ({known}) and then options")
-    return "paper" if "paper" in recipes(stage) else next(iter(recipes(stage)))
+    return words[0]
 
 
-def parse(usage: str, default: T, launch: L, arguments: list[str], description: str) -> tuple[T, L]:
-    """Return configuration and launch options after the overrides `--field value`.
+def parse(command: str, default: T, launch: L, arguments: list[str]) -> tuple[T, L]:
+    """Return configuration and launch options of a command after the overrides `--field value`.
 
-    tyro prints the help, refuses unknown options with suggestions, and exits with code 2 on a mistake.
+    tyro refuses unknown options with suggestions and exits with code 2 on a mistake.
     """
     flat = tyro.conf.arg(name="")
     fields: list[Any] = [
@@ -146,8 +149,7 @@ def parse(usage: str, default: T, launch: L, arguments: list[str], description: 
     options = dataclasses.make_dataclass("Options", fields, frozen=True)
     parsed: Any = tyro.cli(
         options,
-        prog=usage,
-        description=description,
+        prog=f"advrush {command}",
         args=_normalized(arguments, _options(default, launch, str), _options(default, launch, bool | None)),
         config=(tyro.conf.AvoidSubcommands,),
     )

@@ -31,9 +31,9 @@ class SearchLaunch(Launch):
 def search(arguments: list[str]) -> None:
     """Search an architecture, print it and where its report is."""
     words, rest = take_positionals(arguments, "search")
-    recipe = one_recipe("search", words, rest)
+    recipe = one_recipe("search", words)
     default = read_recipe("search", SearchConfig, recipe)
-    config, launch = parse("advrush search RECIPE", default, SearchLaunch(), rest, "Search an architecture.")
+    config, launch = parse("search", default, SearchLaunch(), rest)
     check_warmup(config)
     config, launch = on_data(config, launch, rest)
     if printed_config(config, launch):
@@ -56,9 +56,7 @@ def search(arguments: list[str]) -> None:
 def _one(config: SearchConfig, launch: SearchLaunch) -> Run:
     """Say where the search goes, search, return the run."""
     open_with(launch, {"run": run_line(launch, "search", config)})
-    return search_stage(
-        config, data_dir=launch.data_dir, runs_dir=launch.runs_dir, device=launch.device, display=launch.shows
-    )
+    return search_stage(config, **launch.stage_options)
 
 
 def on_data(config: SearchConfig, launch: SearchLaunch, options: Sequence[str]) -> tuple[SearchConfig, SearchLaunch]:

@@ -39,9 +39,9 @@ class TrainLaunch(Launch):
 def train(arguments: list[str]) -> None:
     """Train a network and print where it is."""
     words, rest = take_positionals(arguments, "train")
-    recipe = one_recipe("train", words, rest)
+    recipe = one_recipe("train", words)
     default = read_recipe("train", TrainConfig, recipe)
-    config, launch = parse("advrush train RECIPE", default, TrainLaunch(), rest, "Train a network.")
+    config, launch = parse("train", default, TrainLaunch(), rest)
     arch = architecture(config.arch)
     if resolve(arch) is None:
         canonical(arch)  # a name that is none is told before data that are not there
@@ -51,14 +51,7 @@ def train(arguments: list[str]) -> None:
         return
     if launch.shows and parallel.is_main():
         open_with(launch, _opening(config, launch, recipe))
-    run = train_stage(
-        config,
-        data_dir=launch.data_dir,
-        runs_dir=launch.runs_dir,
-        device=launch.device,
-        display=launch.shows,
-        track=launch.track,
-    )
+    run = train_stage(config, track=launch.track, **launch.stage_options)
     if not parallel.is_main():
         return
     console = plain_console()

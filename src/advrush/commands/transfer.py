@@ -28,18 +28,11 @@ def transfer(arguments: list[str]) -> None:
     default = TransferConfig()
     if targets and (data := data_of(targets[0])):
         default = replace(default, data=on_other_data(data, rest))
-    config, launch = parse("advrush transfer RUN RUN ...", default, Launch(), rest, transfer.__doc__ or "")
+    config, launch = parse("transfer", default, Launch(), rest)
     config, launch = settle_for(config, launch, rest, targets[0])
     if printed_config(config, launch):
         return
-    run = transfer_stage(
-        targets,
-        config,
-        data_dir=launch.data_dir,
-        runs_dir=launch.runs_dir,
-        device=launch.device,
-        display=launch.shows,
-    )
+    run = transfer_stage(targets, config, **launch.stage_options)
     if not parallel.is_main():
         return
     if launch.json:
