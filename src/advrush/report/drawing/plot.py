@@ -30,6 +30,9 @@ LEGEND_ROW = 0.18
 INK, LINE = "#1f2329", "#c9ced6"
 """Text and grid; in an SVG of `to_svg` they become the page's."""
 
+ALIKE = re.compile(r'<use [^>]* style="([^"]*)"/>(?:\s*<use [^>]* style="\1"/>)+')
+"""Marks of a line, which matplotlib writes with a style each."""
+
 PAPER = "#ffffff"
 """Of hatches on bars."""
 
@@ -119,6 +122,7 @@ def to_svg(figure: Figure, *, title: str) -> Drawing:
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
+    svg = ALIKE.sub(_cloud, svg)
     svg = re.sub(r"(font(?:-family)?: (?:[\d.]+px )?)'[^;\"]*", _font, svg)
     svg = re.sub(
         r">([^<>]*[A-Za-z\u0370-\u03ff]_[^<>]*)</text>", lambda match: f">{subscripts(unescape(match[1]))}</text>", svg
@@ -133,6 +137,13 @@ def to_svg(figure: Figure, *, title: str) -> Drawing:
 def _variables() -> list[tuple[str, str]]:
     series = [(color, f"series-{index}") for index, color in enumerate(SERIES)]
     return series + [(light, f"arch-{index}") for index, (light, _) in enumerate(PAIRS)]
+
+
+def _cloud(match: re.Match[str]) -> str:
+    """Return the marks of a line with one style for all, at hundredths of a point: a third of the text."""
+    marks = re.sub(rf' style="{re.escape(match[1])}"|\s*\n\s*', "", match[0])
+    short = re.sub(r"(\.\d\d)\d+", r"\1", marks)
+    return f'<g style="{match[1]}">{short}</g>'
 
 
 def _font(match: re.Match[str]) -> str:

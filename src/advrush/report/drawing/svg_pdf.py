@@ -14,9 +14,11 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path
+from matplotlib.text import Text
 
 from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.plot import INK, STYLE
+from advrush.report.drawing.svg import SYMBOL
 
 PIXEL = 0.75 / 72
 """Inches of an SVG pixel."""
@@ -32,7 +34,11 @@ def to_pdf(drawing: str) -> bytes:
 
 def drawn_pdf(drawing: Drawing) -> bytes:
     """Return a drawing of a report as PDF; the same bytes each time."""
-    return to_pdf(drawing) if drawing.figure is None else _written(drawing.figure, STYLE)
+    if drawing.figure is None:
+        return to_pdf(drawing)
+    for text in drawing.figure.findobj(Text):
+        text.set_text(SYMBOL.sub(r"$\\mathrm{\1}_{\\mathrm{\2}}$", text.get_text()))
+    return _written(drawing.figure, STYLE)
 
 
 def _written(figure: Figure, style: Any) -> bytes:
