@@ -40,6 +40,8 @@ def given(form: str) -> Any:
         "channels last": (floats.permute(0, 2, 3, 1).numpy(), labels.numpy()),
         "torch data set": TensorDataset(floats, labels),
         "loader": DataLoader(TensorDataset(floats, labels), batch_size=7),
+        "batches": list(zip(floats.split(7), labels.split(7), strict=True)),
+        "generator": (each for each in zip(floats.split(7), labels.split(7), strict=True)),
         "pictures": list(zip(pictures, labels.tolist(), strict=True)),
         "dictionaries": [{"img": picture, "label": int(y)} for picture, y in zip(pictures, labels, strict=True)],
     }
@@ -48,7 +50,7 @@ def given(form: str) -> Any:
 
 FORMS = (
     "dataset", "split", "tensors", "bytes", "numpy", "channels last", "torch data set", "loader", "pictures",
-    "dictionaries",
+    "dictionaries", "batches", "generator",
 )  # fmt: skip
 
 
@@ -66,7 +68,7 @@ def test_every_form_gives_the_same_pixels(form: str) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (3, "got a int; expected a pair"),
+        (3, "got an int; expected a pair"),
         ([], "no examples"),
         ((np.zeros((4, 8)), np.zeros(4)), r"expected \(N, C, H, W\)"),
         ([{"picture": 1, "label": 2}], "examples with picture, label"),
@@ -96,6 +98,7 @@ def test_names_and_values_of_attacks_and_several_radii(model: nn.Module) -> None
 
 def test_a_result_is_a_table_everywhere(model: nn.Module) -> None:
     found = evaluate(model, given("loader"), attacks=FGSM(0.1), display=False)
+    assert repr(found) == str(found)
     assert str(found).splitlines()[0] == "Sequential, Linf, eps 0.1 (25.5/255), 40 images"
     assert "<table>" in found._repr_html_()
     frame = found.to_pandas()
@@ -117,6 +120,10 @@ def test_entries_and_normalization_in_python(model: nn.Module) -> None:
     plain = evaluate(model, ((data[0] - 0.5) / 0.5 * 0 + data[0], data[1]), attacks="fgsm", display=False)
     wordy = evaluate(Wordy(model), data, attacks="fgsm", output="logits", display=False)
     assert torch.equal(plain.attacks[0].flags, wordy.attacks[0].flags)
+    with pytest.raises(AdvrushError, match=r"returns a dict with logits; .*--output logits, in Python output='logits'"):
+        evaluate(Wordy(model), data, attacks="fgsm", display=False)
+    with pytest.raises(AdvrushError, match="normalization of 3 channels; the images have 1"):
+        evaluate(model, data, attacks="fgsm", normalize="cifar10", display=False)
     shifted = evaluate(model, data, attacks="fgsm", normalize=((0.5,), (0.25,)), display=False)
     assert torch.equal(shifted.clean, model((data[0] - 0.5) / 0.25).argmax(1) == data[1])
 

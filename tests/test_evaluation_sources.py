@@ -34,6 +34,7 @@ number = 3
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.py").write_text(FACTORY)
     (tmp_path / "beside.py").write_text("CLASSES = 10\n")
+    (tmp_path / "best.pth").write_bytes(b"weights")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.delitem(sys.modules, "beside", raising=False)
@@ -60,6 +61,8 @@ def test_files_and_modules_give_factories_and_instances(text: str, folder: Path)
         ("tim:resnet18", "unknown source 'tim' (did you mean 'timm'?)"),
         ("hf:resnet", "hf:USER/REPO"),
         ("timm:", "timm:NAME"),
+        ("mine.py", "name the network in it, or a function that returns one: mine.py:net"),
+        ("best.pth", "holds weights without their network; `advrush import`"),
     ],
 )
 def test_what_is_wrong_with_a_target_is_told(text: str, message: str, folder: Path) -> None:

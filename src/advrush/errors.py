@@ -23,3 +23,9 @@ class RunError(AdvrushError):
 
 class ModelContractError(AdvrushError):
     """Refuse a model that does not map images in [0, 1] to one row of finite logits each."""
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, for a message: "a dict", "an int"."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"

@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.target import check_targets
-from advrush.errors import DataError, ModelContractError
+from advrush.errors import DataError, ModelContractError, kind_of
+from advrush.models.entry import entries
 from advrush.modes import evaluating, frozen
 
 SLACK = 1e-4
@@ -29,7 +30,7 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 def check_images(x: Tensor) -> None:
     """Raise DataError unless x (N, C, H, W) holds finite float32 or float64 pixels in [0, 1]."""
     if not isinstance(x, Tensor) or x.dim() < 2:
-        raise DataError(f"images: got {_kind(x)}; expected a tensor (N, C, H, W)")
+        raise DataError(f"images: got {kind_of(x)}; expected a tensor (N, C, H, W)")
     if x.dtype not in (torch.float32, torch.float64):
         hint = "divide bytes by 255"
         if x.is_floating_point():
@@ -48,7 +49,7 @@ def check_images(x: Tensor) -> None:
 def check_labels(y: Tensor, count: int) -> Tensor:
     """Return the labels as int64 (N,). Raises DataError unless they are `count` whole numbers >= 0 in one row."""
     if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        kind = y.dtype if isinstance(y, Tensor) else _kind(y)
+        kind = y.dtype if isinstance(y, Tensor) else kind_of(y)
         raise DataError(f"labels: got {kind}; expected whole numbers, one class index for each image")
     if y.dim() != 1 or len(y) != count:
         raise DataError(f"labels: got shape {tuple(y.shape)}; expected ({count},), one for each image")
@@ -99,9 +100,12 @@ def check_weights(model: nn.Module) -> None:
 
 def _check_logits(logits: Any, count: int) -> None:
     if not isinstance(logits, Tensor):
+        names = entries(logits)
+        named = f"--output {names[0]}, in Python output={names[0]!r}" if names else "--output NAME, in Python output="
+        there = f" with {', '.join(names)}" if names else ""
         raise ModelContractError(
-            f"the model returns {_kind(logits)}; expected one tensor of logits (N, K): wrap it in a module that "
-            "returns the logits alone"
+            f"the model returns {kind_of(logits)}{there}; expected one tensor of logits (N, K): name the entry of an "
+            f"evaluation ({named}), or wrap the model in a module that returns the logits alone"
         )
     if logits.dim() != 2 or len(logits) != count:
         raise ModelContractError(f"the model maps {count} images to {tuple(logits.shape)}; expected ({count}, classes)")
@@ -172,7 +176,3 @@ def seeded_globally(device: torch.device, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.random.manual_seed(seed)
         yield
-
-
-def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}"

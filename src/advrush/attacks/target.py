@@ -12,7 +12,7 @@ from advrush.attacks.losses import ce, margin, pma, targeted_dlr
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.config import check
-from advrush.errors import DataError, ModelContractError
+from advrush.errors import DataError, ModelContractError, kind_of
 
 Target = Literal["least-likely", "next"] | int
 """The class with the smallest logit, the class after the label (the first after the last), or one class for all."""
@@ -46,7 +46,7 @@ def target_suffix(value: Target | None) -> str:
 def check_targets(targets: Any, y: Tensor) -> Tensor:
     """Return one target for each example (N,), int64. Raises DataError for another shape or type, or for labels."""
     if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.dtype == torch.bool:
-        kind = targets.dtype if isinstance(targets, Tensor) else f"a {type(targets).__name__}"
+        kind = targets.dtype if isinstance(targets, Tensor) else kind_of(targets)
         raise DataError(f"targets: got {kind}; expected whole numbers, one class index for each image")
     if targets.shape != y.shape:
         raise DataError(f"targets: got shape {tuple(targets.shape)}; expected ({len(y)},), one for each image")

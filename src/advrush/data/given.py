@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from advrush.data.dataset import Dataset, Split
-from advrush.errors import DataError
+from advrush.errors import DataError, kind_of
 
 IMAGES = ("image", "img", "images", "pixel_values", "x")
 LABELS = ("label", "labels", "fine_label", "y", "target")
@@ -48,17 +48,17 @@ def images_and_labels(data: Any, *, limit: int | None = None) -> tuple[Tensor, T
 
 
 def _gathered(data: Any, limit: int | None) -> tuple[Tensor, Tensor]:
-    """Return the first examples of batches or of single examples as tensors."""
-    batched = isinstance(data, torch.utils.data.DataLoader)
-    if not batched and not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-        raise DataError(f"data: got a {type(data).__name__}; expected {EXPECTED}")
+    """Return the first examples, in batches or one by one, as tensors."""
+    indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if not indexed and not isinstance(data, Iterable):
+        raise DataError(f"data: got {kind_of(data)}; expected {EXPECTED}")
     images: list[Tensor] = []
     labels: list[Tensor] = []
     count = 0
-    for item in data if batched else _items(data):
+    for item in _items(data) if indexed else data:
         image, label = _pair(item)
         x, y = _array(image), torch.as_tensor(label)
-        images.append(x if batched else x[None])
+        images.append(x if x.ndim == 4 else x[None])
         labels.append(y.reshape(-1))
         count += len(labels[-1])
         if limit is not None and count >= limit:

@@ -30,7 +30,8 @@ def outcome_lines(outcome: AttackOutcome | TargetedOutcome) -> list[str]:
     line = f"{outcome.name:<11} {outcome.robust_acc:.2%}  [{low:.1%}, {high:.1%}]"
     if outcome.name != "clean":
         line += f"  {outcome.seconds:.1f} s  {outcome.forwards} forward, {outcome.backwards} backward"
-    steps = [f"  after {step['name']:<9} {step['robust_acc']:.2%}" for step in outcome.details.get("waterfall", ())]
+    waterfall = outcome.details.get("waterfall", ())[1:]  # the first is clean, which stands above already
+    steps = [f"  after {step['name']:<9} {step['robust_acc']:.2%}" for step in waterfall]
     if "smallest" in outcome.details:
         steps.append(f"  {smallest_line(outcome.details['smallest'])}")
     return [line, *steps, *(f"  warning: {text}" for text in outcome.details.get("warnings", ()))]

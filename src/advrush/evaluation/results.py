@@ -86,6 +86,8 @@ class Evaluation:
     def __str__(self) -> str:
         return self.table.text()
 
+    __repr__ = __str__  # what a Python prompt shows
+
     def _repr_html_(self) -> str:
         """Return the table as notebooks show it."""
         return self.table._repr_html_()

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from advrush.config import check, did_you_mean
-from advrush.errors import AdvrushError
+from advrush.errors import AdvrushError, kind_of
 from advrush.models.entry import Entry
 from advrush.models.normalize import Normalized
 from advrush.models.weights.hub import download
@@ -95,7 +95,7 @@ def _network(module: ModuleType, name: str, text: str) -> nn.Module:
     if not isinstance(found, nn.Module):
         if not callable(found):
             raise AdvrushError(
-                f"target {text!r}: {name} is a {type(found).__name__}, and cannot be called; expected an nn.Module "
+                f"target {text!r}: {name} is {kind_of(found)}, and cannot be called; expected an nn.Module "
                 "or a factory of one"
             )
         try:

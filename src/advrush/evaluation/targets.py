@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.data import DataConfig
-from advrush.errors import RunError
+from advrush.errors import AdvrushError, RunError
 from advrush.evaluation.normalization import Normalization, normalization
 from advrush.evaluation.sources import find_source
 from advrush.evaluation.trained_data import data_of, place_of
@@ -20,6 +20,8 @@ from advrush.models.normalize import Normalized
 from advrush.models.weights.import_onnx import import_onnx
 from advrush.models.weights.saved import load, read_classes
 from advrush.run import Run
+
+PICKLED = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".pkl")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,13 @@ def _from_files(path: Path) -> tuple[nn.Module, str]:
         return load(path), f"{run.stage}/{path.resolve().name}"
     if path.suffix == ".onnx":
         return import_onnx(path), path.stem
+    if path.suffix == ".py":
+        raise AdvrushError(f"target '{path}': name the network in it, or a function that returns one: {path}:net")
+    if path.suffix in PICKLED:
+        raise AdvrushError(
+            f"target '{path}': a checkpoint of torch holds weights without their network; `advrush import` reads those "
+            "of the published code, and a factory in a file builds any other: my_models.py:net"
+        )
     inside = (path.parent / "config.toml").is_file()  # a checkpoint of a training: named after both
     folder = path.resolve().parent
     return load(path), f"{folder.parent.name}/{folder.name}/{path.stem}" if inside else path.stem

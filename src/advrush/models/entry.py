@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from advrush.errors import kind_of
 from advrush.models.errors import ModelError
 
 
@@ -26,7 +27,8 @@ class Entry(nn.Module):
         output = self.model(x)
         found = _entry(output, self.entry)
         if not isinstance(found, Tensor):
-            raise ModelError(f"output: got no entry {self.entry!r} with a tensor; expected one of {_entries(output)}")
+            there = ", ".join(entries(output)) or f"none: it returned {kind_of(output)}"
+            raise ModelError(f"output: got no entry {self.entry!r} with a tensor; expected one of {there}")
         return found
 
 
@@ -39,16 +41,12 @@ def _entry(output: Any, entry: str | int) -> Any:
     return getattr(output, text, None) if text.isidentifier() else None
 
 
-def _entries(output: Any) -> str:
-    """Return the names of the tensors in what a network returned."""
+def entries(output: Any) -> list[str]:
+    """Return the names (of a tuple: the places) of the tensors in what a network returned."""
     if isinstance(output, Mapping):
-        names = [str(key) for key, value in output.items() if isinstance(value, Tensor)]
+        named = {str(key): value for key, value in output.items()}
     elif isinstance(output, tuple | list):
-        names = [str(place) for place, value in enumerate(output) if isinstance(value, Tensor)]
+        named = {str(place): value for place, value in enumerate(output)}
     else:
-        names = (
-            [name for name, value in vars(output).items() if isinstance(value, Tensor)]
-            if hasattr(output, "__dict__")
-            else []
-        )
-    return ", ".join(names) or f"none: it returned a {type(output).__name__}"
+        named = dict(getattr(output, "__dict__", {}))
+    return [name for name, value in named.items() if isinstance(value, Tensor)]

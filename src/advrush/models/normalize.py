@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.config import check
+from advrush.models.errors import ModelError
 from advrush.models.network import Network
 
 
@@ -29,7 +30,9 @@ class Normalized(nn.Module):
         self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1))
 
     def normalize(self, x: Tensor) -> Tensor:
-        """Return (x - mean) / std in x's precision."""
+        """Return (x - mean) / std in x's precision; ModelError for images of other channels than it has means."""
+        if self.mean.shape[1] not in (1, x.shape[1]):
+            raise ModelError(f"normalization of {self.mean.shape[1]} channels; the images have {x.shape[1]}")
         return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:

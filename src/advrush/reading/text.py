@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from advrush.errors import AdvrushError, RunError
+from advrush.errors import AdvrushError, RunError, kind_of
 from advrush.reading.gate import reading, shown
 
 LARGEST_TEXT = 2**26
@@ -90,5 +90,5 @@ def printable(value: Any) -> Any:
 def as_object(value: Any, where: Path | str, error: type[AdvrushError] = RunError) -> dict[str, Any]:
     """Return a JSON value that is an object; raise `error` naming `where` for any other."""
     if not isinstance(value, dict):
-        raise error(f"{where}: got a {type(value).__name__} ({shown(value)}); expected a JSON object")
+        raise error(f"{where}: got {kind_of(value)} ({shown(value)}); expected a JSON object")
     return value

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from advrush.errors import DataError
+from advrush.errors import DataError, kind_of
 
 MOST_OPCODES = 2**21
 """Steps of a pickle: the largest batch, CIFAR-100's 50,000 images with their names, has a quarter of a million."""
@@ -127,7 +127,7 @@ def load_batch(content: bytes, where: str) -> dict[str, Any]:
         reason = str(error) or type(error).__name__
         raise DataError(f"{where}: truncated, or not a CIFAR batch, {len(content)} bytes ({reason})") from None
     if not isinstance(data, dict):
-        raise DataError(f"{where}: holds a {type(data).__name__}; expected the dictionary of a CIFAR batch")
+        raise DataError(f"{where}: holds {kind_of(data)}; expected the dictionary of a CIFAR batch")
     try:
         return {_word(key): value.value() if isinstance(value, _Array) else value for key, value in data.items()}
     except (TypeError, ValueError) as error:
