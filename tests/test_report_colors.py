@@ -16,9 +16,9 @@ from advrush.report.drawing.architectures import (
     PAIRS,
     architecture_colors,
     architecture_in,
-    looks,
-    looks_by_label,
     page_colors,
+    styles,
+    styles_by_label,
 )  # fmt: skip
 from advrush.report.figures import (
     Range,
@@ -31,7 +31,7 @@ from advrush.report.figures import (
     tradeoff,
     training_curves,
 )
-from advrush.report.identity import architecture_key, network_looks
+from advrush.report.identity import architecture_key, network_styles
 from advrush.report.names import model_names
 from advrush.report.records import Record
 from report_runs import make_evaluation, make_search, make_training
@@ -103,7 +103,7 @@ def test_an_architecture_has_one_color_in_each_kind_of_figure_whatever_stands_be
     wanted = ARCHITECTURE_COLORS["PDARTS"][0]
     for beside in ([], ["AdvRush"], ["DenseNet-121", "RACL", "my own"]):
         names = [*beside, "PDARTS"]
-        drawn = looks_by_label(names)
+        drawn = styles_by_label(names)
         plane = surface_figure(np.eye(3), np.array([-1.0, 0, 1]), Range(1, 0, 1), around="input", direction="sign",
                                name="PDARTS", color=drawn["PDARTS"].color)  # fmt: skip
         (surface,) = (text for text in plane.texts if text.get_text() == "PDARTS")
@@ -126,7 +126,7 @@ def _line(figure, index: int) -> str:  # type: ignore[no-untyped-def]
 
 
 def test_runs_of_one_architecture_differ_by_mark_and_hatch() -> None:
-    drawn = looks({"standard": "AdvRush", "adversarial": "AdvRush", "other": "RACL"})
+    drawn = styles({"standard": "AdvRush", "adversarial": "AdvRush", "other": "RACL"})
     assert drawn["standard"].color == drawn["adversarial"].color != drawn["other"].color
     assert drawn["standard"][1:] != drawn["adversarial"][1:]
     assert drawn["other"][1:] == drawn["standard"][1:]
@@ -142,10 +142,10 @@ def test_a_network_goes_by_its_architecture_from_search_to_evaluation(tmp_path: 
     page = [search, training, other, test]
     assert architecture_key(search, page) == architecture_key(training, page) == architecture_key(test, page)
     names = model_names(page, page)
-    drawn = network_looks(page, names, page)
+    drawn = network_styles(page, names, page)
     assert len({drawn[names[each.path]].color for each in (search, training, test)}) == 1
     assert drawn[names[other.path]].color == ARCHITECTURE_COLORS["PDARTS"][0]
-    assert network_looks([test], names, page)[names[test.path]].color == drawn[names[test.path]].color
+    assert network_styles([test], names, page)[names[test.path]].color == drawn[names[test.path]].color
 
 
 def test_pages_have_the_dark_twins() -> None:

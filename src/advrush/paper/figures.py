@@ -17,7 +17,7 @@ from advrush.paper.execute import Store
 from advrush.paper.plan import Plan
 from advrush.published import printed
 from advrush.report import Record, draw_cell
-from advrush.report.drawing.architectures import architecture_colors, architecture_in, looks_by_label
+from advrush.report.drawing.architectures import architecture_colors, architecture_in, styles_by_label
 from advrush.report.drawing.axes import switch_epoch
 from advrush.report.drawing.palette import kind_label
 from advrush.report.drawing.plot import legend_above, new_figure, to_svg, xy
@@ -106,7 +106,7 @@ def _searches(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
 def searches_figure(searches: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
     """Draw L_val (left, linear) and L_lambda (right, logarithmic) of searches by label, each with its seeds' rows."""
     figure, (left, right) = new_figure(2)
-    drawn = looks_by_label(searches)
+    drawn = styles_by_label(searches)
     for label, seeds in searches.items():
         color = drawn[label].color
         for axis, key in ((left, "loss_val"), (right, "curvature")):

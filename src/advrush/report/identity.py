@@ -7,7 +7,7 @@ from pathlib import Path
 
 from advrush.errors import AdvrushError
 from advrush.models.build import display_name
-from advrush.report.drawing.architectures import Look, architecture_in, looks
+from advrush.report.drawing.architectures import Style, architecture_in, styles
 from advrush.report.names import network_training, trained_by
 from advrush.report.records import Record
 from advrush.space import resolve
@@ -34,14 +34,14 @@ def architecture_key(run: Record, records: Sequence[Record]) -> str:
     return _key(arch) if isinstance(arch, str) else architecture_in(label)
 
 
-def network_looks(runs: Sequence[Record], names: Mapping[Path, str], records: Sequence[Record]) -> dict[str, Look]:
+def network_styles(runs: Sequence[Record], names: Mapping[Path, str], records: Sequence[Record]) -> dict[str, Style]:
     """Return how each network of a figure is drawn, by its name; colors are those of all figures of the page."""
-    return page_looks({names[run.path]: architecture_key(run, records) for run in runs}, records)
+    return page_styles({names[run.path]: architecture_key(run, records) for run in runs}, records)
 
 
-def page_looks(architectures: Mapping[str, str], records: Sequence[Record]) -> dict[str, Look]:
+def page_styles(architectures: Mapping[str, str], records: Sequence[Record]) -> dict[str, Style]:
     """Return how networks are drawn whose architectures (see `architecture_key`) are given by their labels."""
-    return looks(architectures, [architecture_key(record, records) for record in records if record.stage in DRAWN])
+    return styles(architectures, [architecture_key(record, records) for record in records if record.stage in DRAWN])
 
 
 DRAWN = ("search", "train", "evaluate", "analyze")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from advrush.report.drawing.architectures import Look, looks_by_label
+from advrush.report.drawing.architectures import Style, styles_by_label
 from advrush.report.drawing.plot import INK, LINE, legend_above, new_figure
 
 SCORES = tuple(range(10, 100, 10))
@@ -18,12 +18,12 @@ Interval = tuple[float, float, float]
 
 
 def tradeoff(
-    models: Mapping[str, tuple[Interval, Interval]], *, attack: str, looks: Mapping[str, Look] | None = None
+    models: Mapping[str, tuple[Interval, Interval]], *, attack: str, styles: Mapping[str, Style] | None = None
 ) -> Figure:
     """Draw each model's robust accuracy against its clean one, in percent, with their intervals (Figure 1).
 
     On a line the harmonic mean 2 C R / (C + R) is the same. `attack` is the name, for people, of what R is under.
-    `looks`: see `drawing.architectures`; by the models' names unless given.
+    `styles`: see `drawing.architectures`; by the models' names unless given.
     """
     figure, (axis,) = new_figure(width=6.6, height=4.6)
     clean = [value for (triple, _) in models.values() for value in triple[1:]]
@@ -40,11 +40,11 @@ def tradeoff(
             axis.annotate(
                 f"HRS {score}", (c[at], r[at]), (-3, 3), textcoords="offset points", ha="right", fontsize=7.5, color=INK
             )
-    looks = looks or looks_by_label(models)
+    styles = styles or styles_by_label(models)
     for name, pair in models.items():
         across, up = ([100 * value for value in triple] for triple in pair)
         axis.errorbar(
-            [across[0]], [up[0]], _whisker(up), _whisker(across), fmt=looks[name].marker, color=looks[name].color,
+            [across[0]], [up[0]], _whisker(up), _whisker(across), fmt=styles[name].marker, color=styles[name].color,
             elinewidth=0.9,
             markersize=6, label=name, zorder=3,
         )  # fmt: skip

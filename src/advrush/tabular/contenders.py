@@ -29,21 +29,21 @@ class Contender:
     label: str
     search: SearchConfig | None = None
     """What it searches with, its seed not yet set; None: it chooses among the rows."""
-    draws: int = 0
+    samples: int = 0
     """Rows that it draws at random and keeps the best of; 0: it takes the row with the most parameters."""
 
     @property
     def is_deterministic(self) -> bool:
         """Tell whether it finds the same with every seed."""
-        return self.search is None and self.draws == 0
+        return self.search is None and self.samples == 0
 
     def choose(self, table: Table, measure: str, seed: int, sizes: tuple[int | None, int | None]) -> Row:
         """Return the row that a contender without a search takes; `sizes` are channels and layers of the networks."""
         rows = table.with_measure(measure)
-        if self.draws == 0:
+        if self.samples == 0:
             counts = parameters_of_rows(rows, *sizes)
             return rows[counts.index(max(counts))]
-        drawn = np.random.default_rng(seed).choice(len(rows), min(self.draws, len(rows)), replace=False)
+        drawn = np.random.default_rng(seed).choice(len(rows), min(self.samples, len(rows)), replace=False)
         values = [rows[i].measured[measure] for i in drawn]
         return rows[int(drawn[values.index(max(values))])]
 
@@ -68,11 +68,11 @@ def _contender(word: str, base: SearchConfig) -> Contender:
     if word == LARGEST:
         return Contender(word)
     if word == RANDOM:
-        return Contender(word, draws=1)
+        return Contender(word, samples=1)
     if match := re.fullmatch(r"best-of-(\d+)", word):
         if int(match[1]) < 1:
             raise ConfigError(f"searches: got {word!r}; expected best-of-N with N at least 1")
-        return Contender(word, draws=int(match[1]))
+        return Contender(word, samples=int(match[1]))
     objective, *settings = word.split(":")
     known = get_args(get_type_hints(SearchConfig)["objective"])
     if objective not in known:
@@ -123,4 +123,4 @@ def cost(contender: Contender, found: Mapping[str, Any]) -> str:
     """Return what one find costs, in words."""
     if contender.search is not None:
         return f"{found['seconds']:.0f} s of search"
-    return "no training" if contender.draws < 2 else f"{contender.draws} trainings and attacks"
+    return "no training" if contender.samples < 2 else f"{contender.samples} trainings and attacks"

@@ -24,33 +24,33 @@ def kendall(a: Array, b: Array) -> float:
 class _Ordered:
     """A score's order among N rows, and what it is in each of the resamples.
 
-    A resample is how often it takes each row: `draws` (resamples, N). Sums over its pairs of rows are then quadratic
+    A resample is how often it takes each row: `counts` (resamples, N). Sums over its pairs of rows are then quadratic
     forms of the counts, so that nothing is sorted anew.
     """
 
-    def __init__(self, score: Array, draws: Array) -> None:
+    def __init__(self, score: Array, counts: Array) -> None:
         kind = np.float64 if len(score) < 2000 else np.float32  # a matrix of all pairs
         self.signs: npt.NDArray[Any] = np.sign(score[:, None] - score[None, :]).astype(kind)
-        self.untied = _pairs(np.abs(self.signs), draws)
+        self.untied = _pairs(np.abs(self.signs), counts)
         below = (self.signs > 0) + (self.signs == 0) / kind(2)
-        ranks = draws @ below.T
-        ranks -= (draws * ranks).sum(axis=1, keepdims=True) / draws.sum(axis=1, keepdims=True)
+        ranks = counts @ below.T
+        ranks -= (counts * ranks).sum(axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
         self.ranks = ranks
-        self.spread = np.sqrt((draws * ranks * ranks).sum(axis=1))
+        self.spread = np.sqrt((counts * ranks * ranks).sum(axis=1))
 
 
-def _pairs(matrix: npt.NDArray[Any], draws: Array) -> Array:
+def _pairs(matrix: npt.NDArray[Any], counts: Array) -> Array:
     """Return sum_ij d_i d_j matrix_ij for each resample d."""
-    total: Array = ((draws.astype(matrix.dtype) @ matrix) * draws).sum(axis=1, dtype=np.float64)
+    total: Array = ((counts.astype(matrix.dtype) @ matrix) * counts).sum(axis=1, dtype=np.float64)
     return total
 
 
-def _kendall(a: _Ordered, b: _Ordered, draws: Array) -> Array:
-    return _ratio(_pairs(a.signs * b.signs, draws), np.sqrt(a.untied * b.untied))
+def _kendall(a: _Ordered, b: _Ordered, counts: Array) -> Array:
+    return _ratio(_pairs(a.signs * b.signs, counts), np.sqrt(a.untied * b.untied))
 
 
-def _spearman(a: _Ordered, b: _Ordered, draws: Array) -> Array:
-    return _ratio((draws * a.ranks * b.ranks).sum(axis=1), a.spread * b.spread)
+def _spearman(a: _Ordered, b: _Ordered, counts: Array) -> Array:
+    return _ratio((counts * a.ranks * b.ranks).sum(axis=1), a.spread * b.spread)
 
 
 def _ratio(above: Array, below: Array) -> Array:
@@ -85,7 +85,7 @@ def rank_correlations(
         given: the name of the score that the partial correlations hold fixed.
         reference: the name of a score; `kendall_gain` is then Kendall's tau minus that of the reference.
         seed: seed of the bootstrap.
-        resamples: its draws. Every draw takes the same rows for all scores.
+        resamples: how many; each takes the same rows for all scores.
 
     Each value is {"value", "low", "high"} with the 95% percentile interval of a bootstrap over rows, or None where it
     is not defined: a constant score, or a partial correlation of `given` with itself.
@@ -96,18 +96,18 @@ def rank_correlations(
     rng = np.random.default_rng(seed)
     count = len(truth)
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples).reshape(resamples, count)
-    draws = np.concatenate([np.ones((1, count)), drawn.astype(np.float64)])
-    y = _Ordered(truth, draws)
-    held = None if given is None else _Ordered(scores[given], draws)
+    counts = np.concatenate([np.ones((1, count)), drawn.astype(np.float64)])
+    y = _Ordered(truth, counts)
+    held = None if given is None else _Ordered(scores[given], counts)
     found: dict[str, dict[str, Array]] = {name: {} for name in scores}
     for name, score in scores.items():
-        a = _Ordered(score, draws)
+        a = _Ordered(score, counts)
         for statistic, measure in (("kendall", _kendall), ("spearman", _spearman)):
-            found[name][statistic] = measure(a, y, draws)
+            found[name][statistic] = measure(a, y, counts)
             if held is not None:
-                own = np.full(len(draws), np.nan)
-                both = measure(held, y, draws)
-                rest = own if name == given else partial(found[name][statistic], measure(a, held, draws), both)
+                own = np.full(len(counts), np.nan)
+                both = measure(held, y, counts)
+                rest = own if name == given else partial(found[name][statistic], measure(a, held, counts), both)
                 found[name][f"{statistic}_partial"] = rest
     if reference is not None:
         for name in scores:

@@ -86,7 +86,7 @@ class _Work:
         seeds: Sequence[int | None] = [None] if method.is_deterministic else self.seeds
         sizes = (self.config.network.channels, self.config.network.layers)
         rows = [method.choose(self.table, self.config.measure, seed or 0, sizes) for seed in seeds]
-        trained = 0 if method.draws < 2 else method.draws
+        trained = 0 if method.samples < 2 else method.samples
         return [
             self._find(seed, row, row.genotype.to_dict(), {"trainings": trained, "seconds": 0.0})
             for seed, row in zip(seeds, rows, strict=True)

@@ -13,8 +13,8 @@ from advrush.models.weights.onnx_operators import OPERATORS
 
 TOLERANCE = 1e-4
 """Largest difference of logits from those of the file, relative to the largest logit (at least 1)."""
-SLOPE_TOLERANCE = 1e-3
-"""Largest difference of a slope from the finite difference, relative to the larger of the two."""
+DERIVATIVE_TOLERANCE = 1e-3
+"""Largest difference of a directional derivative from the finite difference, relative to the larger of the two."""
 
 
 class OnnxNetwork(nn.Module):
@@ -108,9 +108,11 @@ def _check_gradient(network: OnnxNetwork, x: Tensor, path: Path) -> None:
         raise ModelError(f"{path}: its output has no gradient for the images; attacks would learn nothing") from None
     step = 1e-7
     with torch.no_grad():
-        slope, difference = float((gradient * direction).sum()), float((value(step) - value(-step)) / (2 * step))
-    if abs(slope - difference) > SLOPE_TOLERANCE * max(abs(slope), abs(difference), 1e-6):
-        raise ModelError(f"{path}: gradient {slope:.4g} along a direction where the outputs change by {difference:.4g}")
+        derivative, difference = float((gradient * direction).sum()), float((value(step) - value(-step)) / (2 * step))
+    if abs(derivative - difference) > DERIVATIVE_TOLERANCE * max(abs(derivative), abs(difference), 1e-6):
+        raise ModelError(
+            f"{path}: gradient {derivative:.4g} along a direction where the outputs change by {difference:.4g}"
+        )
 
 
 def _computed(path: Path, name: str, x: Tensor) -> Tensor:

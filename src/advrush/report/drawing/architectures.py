@@ -36,7 +36,7 @@ SPELLINGS = (
 )  # fmt: skip
 
 
-class Look(NamedTuple):
+class Style(NamedTuple):
     """How one network is drawn: its architecture's color; the mark and the hatch count the runs of an architecture."""
 
     color: str
@@ -75,20 +75,20 @@ def architecture_colors(keys: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def looks(architectures: Mapping[str, str], page: Iterable[str] = ()) -> dict[str, Look]:
+def styles(architectures: Mapping[str, str], page: Iterable[str] = ()) -> dict[str, Style]:
     """Return how each network is drawn; `architectures` gives its own by label, `page` those beside them."""
     colors = architecture_colors([*architectures.values(), *page])
     count: dict[str, int] = {}
     found = {}
     for label, key in architectures.items():
         nth = count[key] = count.get(key, -1) + 1
-        found[label] = Look(colors[key], MARKERS[nth % len(MARKERS)], HATCHES[nth % len(HATCHES)])
+        found[label] = Style(colors[key], MARKERS[nth % len(MARKERS)], HATCHES[nth % len(HATCHES)])
     return found
 
 
-def looks_by_label(labels: Iterable[str]) -> dict[str, Look]:
+def styles_by_label(labels: Iterable[str]) -> dict[str, Style]:
     """Return how networks are drawn whose labels alone are known: by the architecture that a label names."""
-    return looks({label: architecture_in(label) for label in labels})
+    return styles({label: architecture_in(label) for label in labels})
 
 
 def page_color(color: str) -> str:

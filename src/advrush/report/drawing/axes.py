@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from advrush.report.drawing.architectures import Look
+from advrush.report.drawing.architectures import Style
 from advrush.report.drawing.plot import INK, xy
 
 Rows = Sequence[Mapping[str, Any]]
@@ -26,12 +26,12 @@ def dots(rows: Sequence[Any]) -> dict[str, Any]:
     return {"marker": "o", "markersize": 3} if len(rows) <= 30 else {}
 
 
-def log_curve(axis: Axes, rows: Rows, *, look: Look, label: str) -> None:
+def log_curve(axis: Axes, rows: Rows, *, style: Style, label: str) -> None:
     """Draw L_lambda against the epoch on a logarithmic scale."""
     epochs, values = xy(rows, "curvature")
     pairs = [(epoch, value) for epoch, value in zip(epochs, values, strict=True) if value > 0]
     if pairs:
-        axis.plot(*zip(*pairs, strict=True), color=look.color, label=label, **look.points(len(pairs)))
+        axis.plot(*zip(*pairs, strict=True), color=style.color, label=label, **style.points(len(pairs)))
         axis.set_yscale("log")
         axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from advrush.report.agreement import Agreement, mean, pairwise
-from advrush.report.drawing.architectures import Look, looks, looks_by_label
+from advrush.report.drawing.architectures import Style, styles, styles_by_label
 from advrush.report.drawing.axes import Rows, epoch_axis, log_curve, mark_switch, switch_epoch
 from advrush.report.drawing.plot import legend_above, new_figure, signed, to_svg, xy
-from advrush.report.identity import digests, network_looks
+from advrush.report.identity import digests, network_styles
 from advrush.report.labels import kind_label, percent
 from advrush.report.names import seed_names
 from advrush.report.records import Record
@@ -23,12 +23,12 @@ from advrush.report.table import Entry, Table
 from advrush.space import Architecture
 
 
-def curvature_curves(runs: Mapping[str, Rows], drawn: Mapping[str, Look] | None = None) -> Figure:
-    """Draw L_lambda of several searches against the epoch, logarithmic (Figure A1); `drawn`: see `search_looks`."""
+def curvature_curves(runs: Mapping[str, Rows], drawn: Mapping[str, Style] | None = None) -> Figure:
+    """Draw L_lambda of several searches against the epoch, logarithmic (Figure A1); `drawn`: see `search_styles`."""
     figure, (axis,) = new_figure()
-    drawn = drawn or looks_by_label(runs)
+    drawn = drawn or styles_by_label(runs)
     for label, rows in runs.items():
-        log_curve(axis, rows, look=drawn[label], label=label)
+        log_curve(axis, rows, style=drawn[label], label=label)
     switches = {switch_epoch(rows) for rows in runs.values()} - {None}
     if len(switches) == 1:
         mark_switch(axis, next(rows for rows in runs.values() if switch_epoch(rows) is not None))
@@ -38,17 +38,17 @@ def curvature_curves(runs: Mapping[str, Rows], drawn: Mapping[str, Look] | None 
     return figure
 
 
-def comparison_curves(runs: Mapping[str, Rows], drawn: Mapping[str, Look] | None = None) -> Figure:
+def comparison_curves(runs: Mapping[str, Rows], drawn: Mapping[str, Style] | None = None) -> Figure:
     """Draw L_val (left, linear) and L_lambda (right, logarithmic) of several searches by epoch (Figures 2 and A1).
 
-    `drawn`: how each is drawn, see `search_looks`; by the labels unless given.
+    `drawn`: how each is drawn, see `search_styles`; by the labels unless given.
     """
     figure, (left, right) = new_figure(2)
-    drawn = drawn or looks_by_label(runs)
+    drawn = drawn or styles_by_label(runs)
     for label, rows in runs.items():
         points = drawn[label].points(len(rows))
         left.plot(*xy(rows, "loss_val"), color=drawn[label].color, label=label, **points)
-        log_curve(right, rows, look=drawn[label], label=label)
+        log_curve(right, rows, style=drawn[label], label=label)
     switches = {switch_epoch(rows) for rows in runs.values()} - {None}
     for axis in (left, right):
         if len(switches) == 1:
@@ -70,16 +70,16 @@ def told_apart(searches: Sequence[Record]) -> dict[Path, str]:
     return {path: name if kinds[path] in name else f"{name}: {kinds[path]}" for path, name in names.items()}
 
 
-def search_looks(searches: Sequence[Record], names: Mapping[Path, str], records: Sequence[Record]) -> dict[str, Look]:
+def search_styles(searches: Sequence[Record], names: Mapping[Path, str], records: Sequence[Record]) -> dict[str, Style]:
     """Return how searches are drawn: one color an objective and gamma where these differ, else that of what each found.
 
     DARTS has the color of its architecture, and so has AdvRush with the paper's gamma 0.01.
     """
     kinds = {record.path: _objective(record) for record in searches}
     if len(set(kinds.values())) < 2:
-        return network_looks(searches, names, records)
+        return network_styles(searches, names, records)
     own = {"darts": "DARTS (V2)", "advrush, γ = 0.01": "AdvRush"}
-    return looks({names[path]: own.get(kind, kind) for path, kind in kinds.items()})
+    return styles({names[path]: own.get(kind, kind) for path, kind in kinds.items()})
 
 
 def _objective(record: Record) -> str:
@@ -107,7 +107,7 @@ def comparison_body(searches: Sequence[Record], records: Sequence[Record], rende
     """Return L_val and L_lambda of several searches in one figure, and how far their genotypes agree."""
     names = told_apart(searches)
     rows = {names[record.path]: record.rows for record in searches if record.rows}
-    drawn = search_looks(searches, names, records)
+    drawn = search_styles(searches, names, records)
     title = "L_val and L_λ of the searches by epoch"
     curves = to_svg(signed(comparison_curves(rows, drawn), *digests(searches)), title=title) if rows else None
     found = {names[record.path]: genotype for record in searches if (genotype := record.genotype())}

@@ -9,9 +9,9 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from advrush.report.drawing.architectures import Look
+from advrush.report.drawing.architectures import Style
 from advrush.report.drawing.plot import INK, new_figure, signed, to_svg
-from advrush.report.identity import digests, network_looks
+from advrush.report.identity import digests, network_styles
 from advrush.report.names import analyzed_names
 from advrush.report.records import Array, Record
 from advrush.report.section import Chapter, Note, Picture, Render, Section, body
@@ -29,19 +29,19 @@ NOTE = (
 )
 
 
-def curvature_figure(models: Mapping[str, tuple[Look, Mapping[str, Array]]]) -> Figure:
+def curvature_figure(models: Mapping[str, tuple[Style, Mapping[str, Array]]]) -> Figure:
     """Draw lambda_max and L_lambda of each image as dots, one row a network, with the mean and its interval.
 
-    `models` gives, by name, the network's look and its arrays; `<quantity>_interval` (mean, low, high)
+    `models` gives, by name, the network's style and its arrays; `<quantity>_interval` (mean, low, high)
     beside each quantity.
     """
     count = len(models)
     figure, (left, right) = new_figure(2, height=1.3 + 0.5 * count)
     for axis, key, label in ((left, "lambda_max", "λ_max of an image"), (right, "l_lambda", "L_λ of an image")):
-        for row, (look, arrays) in enumerate(models.values()):
+        for row, (style, arrays) in enumerate(models.values()):
             values = np.maximum(arrays[key], 1e-12)
             spread = 0.6 * (np.arange(len(values)) * 0.618034 % 1 - 0.5)  # spread evenly, the same at each drawing
-            axis.plot(values, row + spread, look.marker, color=look.color, alpha=0.45, markersize=2.5)
+            axis.plot(values, row + spread, style.marker, color=style.color, alpha=0.45, markersize=2.5)
             mean, low, high = arrays[f"{key}_interval"]
             axis.plot([low, high], [row, row], color=INK, linewidth=2.2)
             axis.plot([mean], [row], "o", color=INK, markersize=5)
@@ -91,10 +91,10 @@ def curvature_sentence(results: Mapping[str, Mapping[str, Any]]) -> str:
 def curvature_body(analyses: Sequence[Record], records: Sequence[Record], render: Render) -> Markup:
     """Return the distribution of curvature over the images, one figure for all networks, and the table of means."""
     names = analyzed_names(analyses, records)
-    looks = network_looks(analyses, {r.path: names[r.label] for r in analyses}, records)
+    styles = network_styles(analyses, {r.path: names[r.label] for r in analyses}, records)
     results = {names[r.label]: r.result or {} for r in analyses}
     arrays = {names[r.label]: a for r in analyses if (a := r.tensors("curvature.safetensors"))}
-    shown: dict[str, tuple[Look, Mapping[str, Array]]] = {}
+    shown: dict[str, tuple[Style, Mapping[str, Array]]] = {}
     for record in analyses:
         name = names[record.label]
         if name in arrays:
@@ -102,7 +102,7 @@ def curvature_body(analyses: Sequence[Record], records: Sequence[Record], render
                 f"{key}_interval": np.array([results[name][key][side] for side in ("mean", "low", "high")])
                 for key in QUANTITIES
             }
-            shown[name] = looks[name], {**arrays[name], **means}
+            shown[name] = styles[name], {**arrays[name], **means}
     svg = (
         to_svg(signed(curvature_figure(shown), *digests(analyses)), title="Curvature of each image by network")
         if shown

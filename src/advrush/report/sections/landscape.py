@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from advrush.report.drawing.architectures import page_color
 from advrush.report.drawing.plot import INK, LINE, STYLE, signed, to_svg
-from advrush.report.identity import network_looks
+from advrush.report.identity import network_styles
 from advrush.report.names import analyzed_names
 from advrush.report.records import Array, Record
 from advrush.report.section import Chapter, Render, Section
@@ -147,13 +147,13 @@ def _group(
         min(float(arrays["mean"].min()) for _, arrays in members),
         max(float(arrays["mean"].max()) for _, arrays in members),
     )
-    looks = network_looks([r for r, _ in members], {r.path: names[r.label] for r, _ in members}, records)
+    styles = network_styles([r for r, _ in members], {r.path: names[r.label] for r, _ in members}, records)
     surfaces = []
     for record, arrays in members:
         name, result = names[record.label], record.result or {}
         figure = surface_figure(
             arrays["mean"], arrays["coordinates"], shared, around=around, direction=direction, name=name,
-            color=looks[name].color,
+            color=styles[name].color,
         )  # fmt: skip
         svg = to_svg(
             signed(figure, record.digest), title=f"{name}: loss around the {around} {direction} {record.digest}"
@@ -163,7 +163,7 @@ def _group(
         columns = (*(each.replace(",", "") for each in axis_names(around, direction)), "mean loss")
         title = f"landscape {around} {name}"
         surfaces.append({
-            "name": name, "color": page_color(looks[name].color), "svg": svg.showing(title, columns, rows),
+            "name": name, "color": page_color(styles[name].color), "svg": svg.showing(title, columns, rows),
             "sentence": surface_sentence(result), "digest": record.digest, "reach": axis[-1],
             "numbers": " ".join(f"{value:.4g}" for value in arrays["mean"].ravel()),
         })  # fmt: skip

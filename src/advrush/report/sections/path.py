@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from advrush.report.drawing.palette import series_color
 from advrush.report.drawing.plot import INK, LINE, new_figure, signed, to_svg
-from advrush.report.identity import network_looks
+from advrush.report.identity import network_styles
 from advrush.report.names import network_name
 from advrush.report.records import Record
 from advrush.report.section import Chapter, Render, Section
@@ -78,9 +78,9 @@ def path_body(analyses: Sequence[Record], records: Sequence[Record], render: Ren
     for record in analyses:
         result = record.result or {}
         ends = [network_name(label, record, records) for label in result["models"]]
-        look = network_looks([record], {record.path: record.label}, records)[record.label]
+        style = network_styles([record], {record.path: record.label}, records)[record.label]
         svg = to_svg(
-            signed(path_figure(result["points"], color=look.color), record.digest),
+            signed(path_figure(result["points"], color=style.color), record.digest),
             title=f"Path from {ends[0]} to {ends[1]} {record.digest}",
         )
         keys = ("loss", "adversarial_loss", "lambda_max", "cosine")

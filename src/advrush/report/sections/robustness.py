@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from advrush.report.accuracies import accuracies, by_threat, parameters_of
-from advrush.report.drawing.architectures import Look, looks_by_label
+from advrush.report.drawing.architectures import Style, styles_by_label
 from advrush.report.drawing.plot import INK, PAPER, legend_above, new_figure, signed, to_svg
-from advrush.report.identity import architecture_key, digests, network_looks, page_looks
+from advrush.report.identity import architecture_key, digests, network_styles, page_styles
 from advrush.report.labels import WORST, attack_label, format_count, format_whole, percent
 from advrush.report.names import model_names, trained_by
 from advrush.report.records import Record
@@ -22,26 +22,26 @@ from advrush.report.tradeoff import tradeoff
 
 
 def accuracy_bars(
-    models: Mapping[str, Mapping[str, tuple[float, float, float]]], looks: Mapping[str, Look] | None = None
+    models: Mapping[str, Mapping[str, tuple[float, float, float]]], styles: Mapping[str, Style] | None = None
 ) -> Figure:
     """Draw accuracies as bars, one group an attack, one color an architecture.
 
-    `models` gives, by model and by attack ("clean" too), the accuracy and its interval, all fractions. `looks`: see
+    `models` gives, by model and by attack ("clean" too), the accuracy and its interval, all fractions. `styles`: see
     `drawing.architectures`; by the models' names unless given.
     """
     attacks = list(dict.fromkeys(attack for row in models.values() for attack in row))
     attacks.sort(key=lambda attack: attack == WORST)
     figure, (axis,) = new_figure(height=3.1)
     width = 0.8 / len(models)
-    looks = looks or looks_by_label(models)
+    styles = styles or styles_by_label(models)
     for index, (model, row) in enumerate(models.items()):
         places = [attacks.index(attack) - 0.4 + (index + 0.5) * width for attack in row]
         values = [100 * value for value, _, _ in row.values()]
         whiskers = [[max(0.0, 100 * (v - low)) for v, low, _ in row.values()],
                     [max(0.0, 100 * (high - v)) for v, _, high in row.values()]]  # fmt: skip
-        look = looks[model]
-        style: dict[str, Any] = {"color": look.color, "hatch": look.hatch, "edgecolor": PAPER, "linewidth": 0}
-        axis.bar(places, values, width * 0.9, label=model, **style)
+        style = styles[model]
+        fill: dict[str, Any] = {"color": style.color, "hatch": style.hatch, "edgecolor": PAPER, "linewidth": 0}
+        axis.bar(places, values, width * 0.9, label=model, **fill)
         axis.errorbar(places, values, whiskers, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2)
     axis.set_xticks(range(len(attacks)), [attack_label(attack) for attack in attacks])
     axis.set_xlim(-0.5, len(attacks) - 0.5)
@@ -53,22 +53,22 @@ def accuracy_bars(
 
 
 def sweep_curves(
-    models: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, looks: Mapping[str, Look] | None = None
+    models: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, styles: Mapping[str, Style] | None = None
 ) -> Figure:
     """Draw robust accuracy in percent, with its interval, against PGD's steps (log scale, Figure A6) or the radius.
 
     `models` gives each model's rows with `kind` ("steps" or "eps"), robust_acc and interval, fractions.
-    `looks` as for `accuracy_bars`.
+    `styles` as for `accuracy_bars`.
     """
     figure, (axis,) = new_figure(height=3.1)
-    looks = looks or looks_by_label(models)
+    styles = styles or styles_by_label(models)
     for model, rows in models.items():
-        look = looks[model]
+        style = styles[model]
         places = [row[kind] for row in rows]
         low, high = ([100 * row["interval"][side] for row in rows] for side in (0, 1))
-        axis.fill_between(places, low, high, color=look.color, alpha=0.15, linewidth=0)
+        axis.fill_between(places, low, high, color=style.color, alpha=0.15, linewidth=0)
         robust = [100 * row["robust_acc"] for row in rows]
-        axis.plot(places, robust, color=look.color, label=model, **look.points(len(rows)))
+        axis.plot(places, robust, color=style.color, label=model, **style.points(len(rows)))
     if kind == "steps":
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(FixedLocator(sorted({row[kind] for rows in models.values() for row in rows})))
@@ -163,7 +163,7 @@ def robustness_body(evaluations: Sequence[Record], records: Sequence[Record], re
     for caption, members in by_threat(evaluations).items():
         names = model_names(members, records)
         found = {names[record.path]: accuracies(record.result) for record in members}
-        bars = signed(accuracy_bars(found, network_looks(members, names, records)), *digests(members))
+        bars = signed(accuracy_bars(found, network_styles(members, names, records)), *digests(members))
         groups.append({"caption": caption, "bars": to_svg(bars, title=f"Accuracies: {caption}")})
     return render(
         "robustness.html.j2", groups=groups, costs=cost_table(evaluations, records),
@@ -182,8 +182,8 @@ def _scatters(evaluations: Sequence[Record], records: Sequence[Record]) -> list[
         if attack and len(rows) > 1:
             points = {name: (row["clean"], row[attack]) for name, row in rows.items()}
             title = f"Robust against clean accuracy: {caption}"
-            looks = network_looks(members, names, records)
-            figure = tradeoff(points, attack=attack_label(attack), looks=looks)
+            styles = network_styles(members, names, records)
+            figure = tradeoff(points, attack=attack_label(attack), styles=styles)
             svg = to_svg(signed(figure, *digests(members)), title=title)
             columns = ("network", *(f"{what} {side}" for what in ("clean", attack) for side in ("acc", "low", "high")))
             points_of = [(name, *(float(v) for triple in pair for v in triple)) for name, pair in points.items()]
@@ -195,7 +195,7 @@ def _scatters(evaluations: Sequence[Record], records: Sequence[Record]) -> list[
 def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[dict[str, Any]]:
     """Return a figure for each kind of curve that the evaluations measured, all models in one."""
     names, found = model_names(evaluations, records), []
-    looks = network_looks(evaluations, names, records)
+    styles = network_styles(evaluations, names, records)
     for kind, title in (("steps", "Accuracy against PGD's steps"), ("eps", "Accuracy against the radius, PGD-20")):
         curves = {
             names[record.path]: rows
@@ -204,7 +204,7 @@ def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[di
         }
         if curves:
             shown = [record for record in evaluations if names[record.path] in curves]
-            figure = signed(sweep_curves(curves, kind, looks), *digests(shown))
+            figure = signed(sweep_curves(curves, kind, styles), *digests(shown))
             found.append({"title": title, "figure": to_svg(figure, title=title)})
     measured = [
         (f"{names[record.path]}, {attack_label(attack['name'])}", record, attack["smallest"]["curve"])
@@ -214,7 +214,7 @@ def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[di
     ]
     if measured:
         title = "Accuracy against the radius, from the smallest perturbations (L2)"
-        drawn = page_looks({label: architecture_key(record, records) for label, record, _ in measured}, records)
+        drawn = page_styles({label: architecture_key(record, records) for label, record, _ in measured}, records)
         figure = sweep_curves({label: curve for label, _, curve in measured}, "eps", drawn)
         svg = to_svg(signed(figure, *digests([record for _, record, _ in measured])), title=title)
         found.append({"title": title, "figure": svg})

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from advrush.report.drawing.architectures import Look
+from advrush.report.drawing.architectures import Style
 from advrush.report.drawing.axes import Rows, dots, epoch_axis, log_curve, mark_switch
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.differences import only_in
@@ -31,7 +31,7 @@ def search_curves(rows: Rows) -> Figure:
     left.plot(*xy(rows, "loss_train"), color=series_color(1), label="training half (weights)")
     left.plot(*xy(rows, "loss_val"), color=series_color(0), label="validation half (architecture)")
     left.set_ylabel("loss, nats")
-    log_curve(right, rows, look=Look(series_color(3)), label="curvature L_λ")
+    log_curve(right, rows, style=Style(series_color(3)), label="curvature L_λ")
     right.set_ylabel("L_λ, nats / input unit (log scale)")
     right.set_xlim(left.get_xlim())  # L_λ may be measured in few epochs
     for axis in (left, right):

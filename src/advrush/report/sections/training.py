@@ -8,10 +8,10 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from advrush.report.drawing.architectures import Look, looks_by_label
+from advrush.report.drawing.architectures import Style, styles_by_label
 from advrush.report.drawing.axes import Rows, epoch_axis, mark_drops, rate_drops
 from advrush.report.drawing.plot import INK, legend_above, new_figure, signed, to_svg, xy
-from advrush.report.identity import digests, network_looks
+from advrush.report.identity import digests, network_styles
 from advrush.report.labels import data_set, duration, format_count, format_epoch, percent, progress
 from advrush.report.names import model_names
 from advrush.report.records import Record
@@ -20,26 +20,26 @@ from advrush.report.sections import robustness
 from advrush.report.table import Entry, Table
 
 
-def training_curves(runs: Mapping[str, Rows], looks: Mapping[str, Look] | None = None) -> Figure:
+def training_curves(runs: Mapping[str, Rows], styles: Mapping[str, Style] | None = None) -> Figure:
     """Draw the training loss (left) and held-out accuracies in percent (right): robust solid, clean dashed.
 
     Dotted lines mark where the learning rate drops to half or less from one epoch to the next, in the run's color.
 
     A ring marks the epoch of the highest robust accuracy, whose weights are kept; a diamond the first measured one from
     the first rate drop on; a square the last: what falls after the ring is robust overfitting. The same marks stand on
-    the clean curve. `looks`: see `drawing.architectures`; by the labels unless given.
+    the clean curve. `styles`: see `drawing.architectures`; by the labels unless given.
     """
     figure, (left, right) = new_figure(2)
-    looks = looks or looks_by_label(runs)
+    styles = styles or styles_by_label(runs)
     for label, rows in runs.items():
-        color, points = looks[label].color, looks[label].points(len(rows))
+        color, points = styles[label].color, styles[label].points(len(rows))
         left.plot(*xy(rows, "loss_train"), color=color, label=label, **points)
         right.plot(*xy(rows, "clean_acc_val", scale=100), color=color, linestyle=(0, (3, 2)), **points)
         right.plot(*xy(rows, "robust_acc_val", scale=100), color=color, **points)
         for marker, row in marked_epochs(rows).items():
             for key in ("robust_acc_val", "clean_acc_val"):
                 right.plot(*xy([row], key, scale=100), marker, **RING, markeredgecolor=color)
-    drops = [mark_drops((left, right), rows, looks[label].color) for label, rows in runs.items()]
+    drops = [mark_drops((left, right), rows, styles[label].color) for label, rows in runs.items()]
     if any(drops):
         right.plot([], [], color=INK, linewidth=1, linestyle=(0, (1, 2)), label="rate drops")
     right.plot([], [], color=INK, linestyle=(0, (3, 2)), label="clean")
@@ -114,8 +114,8 @@ def _after_drop(record: Record) -> float | None:
 def training_body(trainings: Sequence[Record], records: Sequence[Record], render: Render) -> Markup:
     """Return the trainings' curves in one figure and their table."""
     names = model_names(trainings, records)
-    looks = network_looks(trainings, names, records)
-    figure = training_curves({names[record.path]: record.rows for record in trainings}, looks)
+    styles = network_styles(trainings, names, records)
+    figure = training_curves({names[record.path]: record.rows for record in trainings}, styles)
     caption = (
         "Left: the loss on the training inputs. Right: accuracy on images held out of the training set, clean and "
         "under attack; marked are the best epoch, the first after the first drop of the learning rate, and the last. "
