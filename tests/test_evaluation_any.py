@@ -74,11 +74,93 @@ def test_every_form_gives_the_same_pixels(form: str) -> None:
         ([{"picture": 1, "label": 2}], "examples with picture, label"),
         ([3], "examples are int"),
         ([(torch.zeros(1, 4, 4), 0), (torch.zeros(1, 5, 5), 1)], "expected one shape"),
+        ({"image": torch.zeros(2, 1, 4, 4)}, "got a dict"),
+        ([(torch.zeros(1, 4, 4), "cat")], "labels: got a str"),
+        ([(torch.zeros(1, 4, 4), None)], "labels: got a NoneType"),
+        ([(torch.zeros(1, 4, 4), 1.5)], "labels: got 1.5"),
     ],
 )
 def test_other_data_are_refused(data: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         images_and_labels(data)
+
+
+PIXELS = np.random.default_rng(0).random((6, 1, 4, 4)).astype(np.float32)
+LABELS = np.arange(6) % 3
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ((255 * PIXELS).astype(np.int64), "int64"),
+        (PIXELS > 0.5, "bool"),
+        (PIXELS * (1 + 1j), "complex"),
+        (PIXELS.astype(object), "object"),
+        (np.full((6, 1, 4, 4), "a"), "<U1"),
+        ((PIXELS > 0.5).astype(np.uint8), "made bytes"),
+        (np.ma.masked_greater(PIXELS, 0.5), "MaskedArray"),
+        (torch.from_numpy(PIXELS).to_sparse(), "sparse"),
+        (torch.from_numpy(PIXELS).to("meta"), "meta"),
+        (PIXELS[0], "shape"),
+    ],
+)
+def test_images_of_another_type_are_refused(images: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        images_and_labels((images, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS + 0.5, "0.5"),
+        (LABELS > 0, "bool"),
+        (LABELS + 0j, "complex"),
+        (np.where(LABELS == 1, np.nan, LABELS), "nan"),
+        (LABELS.astype(object), "object"),
+        (LABELS.astype(str), "<U"),
+        (np.eye(3)[LABELS], "shape"),
+        (np.array(3), "shape"),
+    ],
+)
+def test_labels_of_another_type_are_refused(labels: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        images_and_labels((PIXELS, labels))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [PIXELS[:, :, ::-1], PIXELS.astype(">f8"), np.broadcast_to(PIXELS[:1], PIXELS.shape), np.asfortranarray(PIXELS)],
+    ids=["backwards", "big-endian", "broadcast", "fortran"],
+)
+def test_arrays_of_any_layout_are_taken(images: Any) -> None:
+    x, y = images_and_labels((images, LABELS.astype(np.float64)))
+    assert np.allclose(x.numpy(), images)
+    assert y.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit": -1}, {"limit": 0}, {"limit": 1.5}, {"limit": True}, {"batch_size": 2.5}, {"batch_size": 0},
+        {"eps": None}, {"eps": "much"}, {"eps": True}, {"eps": []}, {"eps": "8"}, {"eps": float("nan")},
+        {"eps": [-0.1]}, {"seed": -1}, {"seed": 2**70}, {"seed": 1.5}, {"seed": "a"}, {"norm": "l2"},
+        {"norm": None}, {"norm": 2},
+        {"attacks": ()}, {"attacks": None}, {"attacks": 3}, {"attacks": PGD}, {"attacks": ["fgsm", PGD]},
+        {"attacks": "pgd99999999999999999999"}, {"attacks": "pgd" + "9" * 5000}, {"attacks": "pgd20x0"},
+        {"device": None}, {"device": 0.5}, {"normalize": 3}, {"normalize": (0.5, 0.5)}, {"normalize": (["a"], ["b"])},
+        {"normalize": ([0.5], [0.0])}, {"normalize": "0.5/nan"}, {"normalize": ([], [])},
+    ],
+    ids=lambda options: "-".join(map(str, next(iter(options.items()))))[:20],
+)  # fmt: skip
+def test_options_without_sense_are_refused_in_words(options: Any, model: nn.Module) -> None:
+    with pytest.raises(AdvrushError, match=next(iter(options))):
+        evaluate(model, DATA.load(), **{"attacks": "fgsm", "display": False} | options)
+
+
+@pytest.mark.parametrize("eps", ["8/255", 8 / 255, np.float64(8 / 255), torch.tensor(8 / 255, dtype=torch.float64)])
+def test_a_radius_in_any_form_is_one_radius(eps: Any, model: nn.Module) -> None:
+    found = evaluate(model, DATA.load(), attacks="fgsm", eps=eps, limit=10, display=False)
+    assert found.attacks[0].details["eps"] == 8 / 255
 
 
 def test_names_and_values_of_attacks_and_several_radii(model: nn.Module) -> None:

@@ -99,7 +99,13 @@ def check_numbers(config: Any, path: str = "") -> None:
             check(not isinstance(number, float) or math.isfinite(number), name, number, "a finite number")
             check(not isinstance(number, int) or abs(number) < 2**63, name, number, "a whole number below 2**63")
         if field.name == "seed" and isinstance(value, int):
-            check(0 <= value <= LARGEST_SEED, name, value, f"a whole number from 0 to {LARGEST_SEED}")
+            check_seed(value, name)
+
+
+def check_seed(value: Any, field: str = "seed") -> None:
+    """Raise ConfigError unless `value` is a whole number that every generator takes for a seed."""
+    right = type(value) is int and 0 <= value <= LARGEST_SEED
+    check(right, field, value, f"a whole number from 0 to {LARGEST_SEED}")
 
 
 LARGEST_L2 = 30.0
@@ -120,6 +126,16 @@ def check_radius(field: str, value: float, *, norm: str = "Linf") -> None:
     most = LARGEST[norm]
     check(0 < value < math.inf, field, value, "a number > 0, such as 0.031 or 8/255")
     check(value <= most, field, value, f"at most {most:g}, since pixels are in [0, 1]; was {value:g}/255 meant?")
+
+
+def radius(value: Any, field: str = "eps") -> float:
+    """Return a radius given as a number or as a text such as "8/255"; ConfigError for anything else."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(fraction(value) if isinstance(value, str) else value)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several values
+        raise ConfigError(f"{field}: got {shown(value)}; expected a number > 0, such as 0.031 or 8/255") from None
 
 
 def fraction(text: str) -> str:

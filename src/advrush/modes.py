@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from torch import nn
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run `model` in eval mode; afterwards each submodule has the mode it had, mixed modes included."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    """Run `model` in eval mode; afterwards each submodule has the mode it had, mixed modes included.
+
+    Exported programs and frozen scripts have the one mode in which they were made, and stay in it.
+    """
+    modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
+    with suppress(NotImplementedError):
+        model.eval()
     try:
         yield
     finally:

@@ -143,7 +143,7 @@ def _choose(device: str, local_rank: int, world: int) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise ConfigError(f"device: got {device!r}; expected auto, cpu, cuda or cuda:N") from None
     if chosen.type == "cuda":
         index = local_rank if chosen.index is None or world > 1 else chosen.index

@@ -113,6 +113,11 @@ class Cascade(ABC):
         return any(getattr(attack, "uses_gradients", True) for attack in self.attacks_in_order())
 
     @property
+    def needs_gradients(self) -> bool:
+        """Return whether all of the attacks ask for gradients."""
+        return all(getattr(attack, "uses_gradients", True) for attack in self.attacks_in_order())
+
+    @property
     def averages(self) -> bool:
         """Return whether the attacks average gradients, as random models need."""
         return False

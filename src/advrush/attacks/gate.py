@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import random
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.parameter import is_lazy
 
 from advrush.attacks.passes.fast_model import exact_model
+from advrush.attacks.passes.memory import is_out_of_memory
+from advrush.attacks.signs import CUT, odd_gradients, probabilities
 from advrush.attacks.target import check_targets
-from advrush.errors import DataError, ModelContractError, kind_of
+from advrush.errors import AdvrushError, DataError, ModelContractError, kind_of
 from advrush.models.entry import entries
 from advrush.modes import evaluating, frozen
+from advrush.reading.gate import reason
 
 SLACK = 1e-4
 """Images may leave [0, 1] by so much: rounding of a normalization that was undone, a hundredth of a gray level."""
@@ -58,47 +65,90 @@ def check_labels(y: Tensor, count: int) -> Tensor:
     return y.long()
 
 
-def check_model(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool) -> None:
+def check_model(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool, cut: bool = False) -> tuple[str, ...]:
     """Raise ModelContractError unless the model maps a few of the examples to finite logits (n, K), K >= 2.
+
+    Returns what is odd about logits and gradients, in sentences.
 
     Args:
         model: in the state in which it is attacked; what it draws at random is undone by the caller.
         x: images (N, C, H, W), N >= 1.
         y: labels (N,), int64.
         gradients: whether the attack needs the gradient of the input: it must then be finite.
+        cut: whether an output that does not depend on the image by differentiable operations will do.
     """
     exact, x = exact_model(model), x[:PROBED]
     given = x.clone().requires_grad_(gradients)
     seen = given.detach().clone() if not gradients else given * 1.0
     version = seen._version
     with torch.enable_grad() if gradients else torch.no_grad():
-        logits = exact(seen)
-    _check_logits(logits, len(x))
-    if seen._version != version:
+        logits = called(exact, seen)
+    check_logits(logits, len(x))
+    if seen._version != version or not torch.equal(seen, x):  # the version does not tell of `x.data` and NumPy
         raise ModelContractError(
             "the model changes its input in place; let it work on a copy (x = x.clone(), or normalize out of place)"
         )
     classes = logits.shape[1]
     if len(y) and int(y.amax()) >= classes:
         raise ModelContractError(f"labels: got {int(y.amax())}; the model tells {classes} classes, 0 to {classes - 1}")
-    if gradients and logits.requires_grad:
-        total = cross_entropy(logits, y[:PROBED], reduction="sum")
+    found = [probabilities(logits.detach())]
+    if gradients:
+        found += _check_gradient(given, logits, y[:PROBED], cut=cut)
+    return tuple(sentence for sentence in found if sentence)
+
+
+def called(model: nn.Module, x: Tensor) -> Any:
+    """Return what the model returns; ModelContractError, with the cause, where it fails. Out of memory passes."""
+    try:
+        return model(x)
+    except (AdvrushError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # code of others
+        if is_out_of_memory(error):
+            raise
+        kind = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
+        raise ModelContractError(
+            f"the model fails on {x.dtype} images of shape {tuple(x.shape)}: {kind}{reason(error)}"
+        ) from error
+
+
+def _check_gradient(given: Tensor, logits: Tensor, y: Tensor, *, cut: bool) -> tuple[str, ...]:
+    """Return what is odd about the gradient of a few examples; raise ModelContractError where it cannot be used."""
+    gradient = None
+    if logits.requires_grad:
+        total = cross_entropy(logits, y, reduction="sum")
         (gradient,) = torch.autograd.grad(total, given, allow_unused=True)
-        if gradient is not None and not torch.isfinite(gradient).all():
-            bad = int((~torch.isfinite(gradient)).flatten(1).any(dim=1).sum())
-            raise ModelContractError(
-                f"the gradient of the loss with respect to the image is not finite for {bad} of {len(x)} images; "
-                "look for a square root, a norm or a logarithm at 0 in the model, or attack it with Square"
-            )
+    if gradient is None:
+        if not cut:
+            raise ModelContractError(CUT)
+        return ()
+    if not torch.isfinite(gradient).all():
+        bad = int((~torch.isfinite(gradient)).flatten(1).any(dim=1).sum())
+        raise ModelContractError(
+            f"the gradient of the loss with respect to the image is not finite for {bad} of {len(given)} images; "
+            "look for a square root, a norm or a logarithm at 0 in the model, or attack it with Square"
+        )
+    return odd_gradients(gradient)
 
 
 def check_weights(model: nn.Module) -> None:
-    """Raise ModelContractError for weights that autograd cannot see: those made under `inference_mode`."""
+    """Raise ModelContractError for weights without values, or that autograd cannot see: made by `inference_mode`."""
+    check_values(model)
     if any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers())):
         raise ModelContractError("the model was made under torch.inference_mode(); make or copy it outside")
 
 
-def _check_logits(logits: Any, count: int) -> None:
+def check_values(model: nn.Module) -> None:
+    """Raise ModelContractError for a model whose weights have no values yet: lazy ones, or those of the meta device."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if is_lazy(tensor):
+            raise ModelContractError("the model has lazy parameters without values; call it once on an image first")
+        if tensor.is_meta:
+            raise ModelContractError("the model's weights are on the meta device, without values; load them first")
+
+
+def check_logits(logits: Any, count: int) -> None:
+    """Raise ModelContractError unless a model returned finite logits (count, K), K >= 2, for `count` images."""
     if not isinstance(logits, Tensor):
         names = entries(logits)
         named = f"--output {names[0]}, in Python output={names[0]!r}" if names else "--output NAME, in Python output="
@@ -113,7 +163,10 @@ def _check_logits(logits: Any, count: int) -> None:
         raise ModelContractError(
             "the model returns one column; expected a logit for each class: give a binary classifier two, (0, z)"
         )
-    if not logits.is_floating_point() or not torch.isfinite(logits).all():
+    if not logits.is_floating_point() or logits.layout != torch.strided or logits.is_meta:
+        kind = f"{logits.dtype}, {logits.layout}, on {logits.device}".replace("torch.", "")
+        raise ModelContractError(f"the model returns values of type {kind}; expected logits as floating-point numbers")
+    if not torch.isfinite(logits).all():
         raise ModelContractError("the model's logits are not finite numbers on images in [0, 1]")
 
 
@@ -131,7 +184,8 @@ def gated(call: Call) -> Call:
     """Check examples and model before `call(attack, model, x, y, ...)`, and leave the global random state alone.
 
     An empty batch comes back as it is from a call that returns examples. Attacks that need gradients also work where
-    the caller has switched them off (`no_grad`, `inference_mode`).
+    the caller has switched them off (`no_grad`, `inference_mode`). What is odd about the model's outputs and gradients
+    is a Python warning, but of `run`, whose outcome tells it.
     Raises DataError for images or labels, ModelContractError for a model.
     """
 
@@ -149,13 +203,30 @@ def gated(call: Call) -> Call:
         with torch.inference_mode(False), torch.enable_grad(), opened(), seeded_globally(x.device, attack.seed):
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))
             if len(x):
-                probe(model, x, y, gradients=getattr(attack, "uses_gradients", True))
+                odd = probe(model, x, y, gradients=_uses_gradients(attack), cut=not _needs_gradients(attack))
+                for sentence in odd if call.__name__ != "run" else ():
+                    warnings.warn(f"{attack.name}: {sentence}", stacklevel=2)
             return call(attack, model, x, y, *args, **kwargs)
 
     return checked  # type: ignore[return-value]
 
 
-def probe(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool) -> None:
+def _uses_gradients(attack: Any) -> bool:
+    return bool(getattr(attack, "uses_gradients", True))
+
+
+def _needs_gradients(attack: Any) -> bool:
+    """Return whether an attack, or each of an ensemble's, can do nothing without a gradient."""
+    return bool(getattr(attack, "needs_gradients", _uses_gradients(attack)))
+
+
+def graph_wanted(attacks: Iterable[Any]) -> tuple[bool, bool]:
+    """Return whether any of the attacks uses gradients, and whether none of them needs a graph that is not cut."""
+    several = tuple(attacks)
+    return any(map(_uses_gradients, several)), not any(map(_needs_gradients, several))
+
+
+def probe(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool, cut: bool = False) -> tuple[str, ...]:
     """Run `check_model` on the model's own device in eval mode, with parameters frozen."""
     exact = exact_model(model)
     check_weights(exact)
@@ -167,12 +238,19 @@ def probe(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool) -> None:
             "Give model.float(); FastModel(model, dtype=...) searches in low precision and verifies in full"
         )
     with evaluating(exact), frozen(exact):
-        check_model(model, x[:PROBED].to(device), y.to(device), gradients=gradients)
+        return check_model(model, x[:PROBED].to(device), y.to(device), gradients=gradients, cut=cut)
 
 
 @contextmanager
 def seeded_globally(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed what a random model draws from the global generator, and put that generator back afterwards."""
+    """Seed what a random model draws from torch's, Python's or NumPy's global generator; put these back afterwards."""
+    own, numpys = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.random.manual_seed(seed)
-        yield
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(own)
+            np.random.set_state(numpys)

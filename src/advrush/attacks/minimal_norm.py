@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import gated
-from advrush.attacks.passes.chunks import by_pieces, predict
+from advrush.attacks.passes.chunks import by_pieces
+from advrush.attacks.passes.classes import told
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.threat import L2, Norm, per_example
 from advrush.config import check, check_radius
@@ -59,7 +60,7 @@ class MinimalNorm(Runnable):
             return points, norms
         exact = exact_model(model)
         with evaluating(model), frozen(model):
-            left = (predict(exact, x).argmax(dim=1) == y).nonzero().flatten()
+            left = (told(exact, x) == y).nonzero().flatten()
             norms[left] = torch.inf
             for searched in (model, exact) if exact is not model else (model,):
                 if len(left):
@@ -75,6 +76,6 @@ class MinimalNorm(Runnable):
             return self.search(searched, x[rows], y[rows]), rows
 
         points, _ = by_pieces(search, x)
-        broken = predict(exact, points).argmax(dim=1) != y
+        broken = told(exact, points) != y
         points = torch.where(per_example(broken, x), points, x)
         return points, torch.where(broken, L2(1.0).distance(points, x), torch.inf)

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.losses import ESTIMATES, LOSSES
-from advrush.attacks.passes.chunks import pieces, predict
+from advrush.attacks.passes.chunks import pieces
+from advrush.attacks.passes.classes import told
 from advrush.attacks.passes.fast_model import correct, exact_model, in_layout
 from advrush.attacks.passes.upload import upload
+from advrush.attacks.signs import CUT
 from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_suffix
 from advrush.attacks.threat import Norm, ThreatModel, per_example, refuse_l1, threat_model
 from advrush.config import check, check_radius
@@ -32,12 +34,10 @@ def input_gradient(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss) -> Ten
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
         total = loss(model(x), y).sum()
-    if not total.requires_grad:
-        raise ModelContractError(
-            "the model's output does not depend on the image by differentiable operations (detach, round, argmax or "
-            "no_grad inside?); attack it with Square, which needs no gradient"
-        )
-    return torch.autograd.grad(total, x)[0]
+    (gradient,) = torch.autograd.grad(total, x, allow_unused=True) if total.requires_grad else (None,)
+    if gradient is None:
+        raise ModelContractError(CUT)
+    return gradient
 
 
 def ascend(
@@ -78,7 +78,7 @@ def _reached(model: nn.Module, x_adv: Tensor, goal: Tensor) -> Tensor:
     """Return True (N,) where the exact model is wrong about an example, or takes it for its target."""
     if goal.dim() == 1:
         return ~correct(model, x_adv, goal)
-    return predict(exact_model(model), x_adv).argmax(dim=1) == goal[:, 1]
+    return told(exact_model(model), x_adv) == goal[:, 1]
 
 
 def _in_pieces(model: nn.Module, x: Tensor, y: Tensor, *, start: Tensor, **options: Unpack[_Options]) -> Tensor:

@@ -29,6 +29,8 @@ def step_size(eps: float) -> float:
     return round(eps / STEP_FRACTION, 12)
 
 
+MOST = 1_000_000
+"""Steps, and starts, that an attack may have: more are a slip of the finger that would run for ever."""
 Maker = Callable[[ThreatModel, int, int, int], Attack]
 
 
@@ -129,7 +131,8 @@ def _parse(word: str, threat: ThreatModel, seed: int) -> Attack:
     kind, steps, restarts, loss = match.groups()
     check(loss is None or kind == "pgd", "attacks", word, "such as pgd20_pma or pgd_pma20")
     kind += loss or ""
-    check(int(steps) >= 1 and int(restarts or 1) >= 1, "attacks", word, "at least one step and one start")
+    sound = all(len(count) <= len(str(MOST)) and 1 <= int(count) <= MOST for count in (steps, restarts or "1"))
+    check(sound, "attacks", word, f"1 to {MOST:,} steps and starts")
     return MAKERS[kind](threat, seed, int(steps), int(restarts or 1))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from advrush.attacks.l1_geometry import free_gradient, laplace, onto_l1_ball_in_box, sparse_direction
 from advrush.attacks.passes.upload import upload
-from advrush.config import check, check_radius, radius_text
+from advrush.config import check, check_radius, did_you_mean, radius_text
 
 Norm = Literal["Linf", "L2", "L1"]
 TINY = 1e-12
@@ -216,7 +216,7 @@ MODELS: dict[str, type[ThreatModel]] = {"Linf": Linf, "L2": L2, "L1": L1}
 
 def threat_model(norm: Norm, eps: float) -> ThreatModel:
     """Return the threat model of a norm's name; ConfigError for another name."""
-    check(norm in MODELS, "norm", norm, "Linf, L2 or L1")
+    check(isinstance(norm, str) and norm in MODELS, "norm", norm, f"Linf, L2 or L1{did_you_mean(str(norm), MODELS)}")
     return MODELS[norm](eps)
 
 

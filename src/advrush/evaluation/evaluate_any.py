@@ -14,7 +14,7 @@ from torch import nn
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
 from advrush.attacks.threat import Norm
-from advrush.config import check
+from advrush.config import check, check_seed, radius
 from advrush.data.given import images_and_labels
 from advrush.evaluation.config import EvaluateConfig
 from advrush.evaluation.evaluate_stage import evaluate as evaluate_stage
@@ -106,9 +106,12 @@ def evaluate(
     found = as_target(target, normalize=normalize, output=output)
     if data is None or isinstance(data, EvaluateConfig):
         return evaluate_stage(found, data, data_dir=data_dir, runs_dir=runs_dir, device=device, display=display)
-    radii = tuple(eps) if isinstance(eps, Sequence) else (eps,)
+    several = isinstance(eps, Sequence) and not isinstance(eps, str)
+    radii = tuple(dict.fromkeys(radius(each) for each in (eps if several else [eps])))  # type: ignore[union-attr]
     check(bool(radii), "eps", eps, "at least one radius")
-    chosen = [attack for radius in radii for attack in _attacks(attacks, norm, radius, seed)]
+    check(type(batch_size) is int and batch_size >= 1, "batch_size", batch_size, "a whole number >= 1")
+    check_seed(seed)
+    chosen = [attack for each in radii for attack in _attacks(attacks, norm, each, seed)]
     x, y = images_and_labels(data, limit=limit)
     place = parallel.setup(device).device
     return _measured(found, x.to(place), y.to(place), chosen, batch_size=batch_size, display=display)
@@ -120,7 +123,13 @@ def _attacks(given: Any, norm: Norm, eps: float, seed: int) -> list[Attack]:
     threat = threat_model(norm, eps)
     found: list[Attack] = []
     for each in several:
-        found += parse_attacks(each, threat, seed=seed) if isinstance(each, str) else [each]
+        named = isinstance(each, str)
+        check(
+            named or (isinstance(each, Attack) and not isinstance(each, type)), "attacks", each,
+            "names such as pgd20, or attack values such as PGD(eps=0.031)",
+        )  # fmt: skip
+        found += parse_attacks(each, threat, seed=seed) if named else [each]
+    check(bool(found), "attacks", given, "at least one attack, such as fgsm or pgd20")
     return found
 
 

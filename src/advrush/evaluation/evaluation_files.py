@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import Attack
+from advrush.attacks.gate import opened
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.data import Dataset
@@ -87,7 +88,8 @@ class Finished:
         rows = outcome.clean.nonzero().flatten()[:SHOWN]
         rows = rows if len(rows) else torch.arange(min(SHOWN, len(self.x)))
         x = self.x[rows]
-        x_adv = attack(self.searched, x, self.y[rows])
+        with opened():
+            x_adv = attack(self.searched, x, self.y[rows])
         pred, pred_adv = (predict(exact_model(self.searched), images).argmax(1) for images in (x, x_adv))
         return {"x": x, "x_adv": x_adv, "y": self.y[rows], "pred": pred, "pred_adv": pred_adv}
 

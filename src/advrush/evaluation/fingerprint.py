@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from advrush.attacks.gate import PROBED, seeded_globally
+from advrush.attacks.gate import PROBED, called, check_logits, seeded_globally
 from advrush.data import Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.targets import Target
@@ -37,11 +37,9 @@ def outputs(model: nn.Module, dataset: Dataset) -> list[float]:
     parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
     x = (dataset.test.images[:PROBED].float() / 255).to(parameter.device, parameter.dtype)
     with evaluating(model), torch.inference_mode(False), torch.no_grad(), seeded_globally(x.device, 0):
-        try:
-            logits = model(x)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-            raise ModelContractError(f"the model fails on images of shape {tuple(x.shape)}: {error}") from None
-    return [round(v, 6) for v in logits.double().flatten().tolist()] if isinstance(logits, Tensor) else []
+        logits = called(model, x)
+    check_logits(logits, len(x))
+    return [round(v, 6) for v in logits.double().flatten().tolist()]
 
 
 def _class_warning(target: Target, dataset: Dataset, logits: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from advrush.config import check, did_you_mean, fraction
@@ -23,18 +24,16 @@ def normalization(given: str | Normalization) -> Normalization:
 
     Raises ConfigError for another text.
     """
-    if not isinstance(given, str):
-        mean, std = given
-        return tuple(float(value) for value in mean), tuple(float(value) for value in std)
-    if given in NAMED:
+    if isinstance(given, str) and given in NAMED:
         return NAMED[given]
-    parts = [part.split(",") for part in given.split("/")]
     expected = f"one of {', '.join(NAMED)}, or MEAN/STD such as 0.5,0.5,0.5/0.2,0.2,0.2"
-    check(len(parts) == 2, "normalize", given, f"{expected}{did_you_mean(given, NAMED)}")
     try:
-        mean, std = (tuple(float(fraction(word.strip())) for word in part) for part in parts)
-    except ValueError:
-        check(False, "normalize", given, expected)
-    check(len(mean) == len(std), "normalize", given, "as many deviations as means")
+        parts = [part.split(",") for part in given.split("/")] if isinstance(given, str) else given
+        mean, std = (tuple(float(fraction(str(value).strip())) for value in part) for part in parts)
+    except (TypeError, ValueError):
+        hint = did_you_mean(given, NAMED) if isinstance(given, str) else ""
+        check(False, "normalize", given, f"{expected}{hint}")
+    check(len(mean) == len(std) > 0, "normalize", given, "as many deviations as means")
+    check(all(map(math.isfinite, (*mean, *std))), "normalize", given, "finite numbers")
     check(all(value > 0 for value in std), "normalize", given, "positive deviations")
     return mean, std

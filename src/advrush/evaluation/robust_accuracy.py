@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advrush.attacks import Attack, Ledger
 from advrush.attacks.ensemble.engine import run_plan
 from advrush.attacks.ensemble.single import SUSPECTED, own_batches, plan_of
-from advrush.attacks.gate import check_images, check_labels, check_weights, opened, probe, seeded_globally
+from advrush.attacks.gate import check_images, check_labels, check_weights, graph_wanted, opened, probe, seeded_globally
 from advrush.attacks.passes.fast_model import correct
 from advrush.attacks.passes.memory import limited, within_memory
 from advrush.config import check
@@ -73,8 +73,8 @@ def measure(
     check_weights(model)
     with torch.inference_mode(False), opened(), evaluating(model), frozen(model), seeded_globally(x.device, 0):
         x, y = (part.clone() if part.is_inference() else part for part in (x, y))
-        gradients = any(getattr(attack, "uses_gradients", True) for attack in attacks)
-        probe(model, x, y, gradients=gradients and bool(attacks))
+        gradients, cut = graph_wanted(attacks)
+        probe(model, x, y, gradients=gradients, cut=cut)
         work = _Work(
             model, x, y, batch_size, progress or Progress(), on_batch or (lambda *_: None), processes, keep_examples
         )

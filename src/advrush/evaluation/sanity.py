@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from advrush.attacks import PGD, parse_attacks, threat_model
 from advrush.attacks.attack import seeded
 from advrush.attacks.ensemble.checks import suspicions
+from advrush.attacks.gate import opened
 from advrush.attacks.losses import LOSSES
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import correct, exact_model
@@ -68,7 +69,7 @@ def sanity(model: nn.Module, x: Tensor, y: Tensor, clean: Tensor, *, eps: float,
     x, y = x[rows], y[rows]
     (pgd,) = parse_attacks("pgd20", threat_model(norm, eps), seed=seed)
     assert isinstance(pgd, PGD)
-    with evaluating(model), frozen(model):
+    with opened(), evaluating(model), frozen(model):
         points = list(replace(pgd, steps=STEPS[-1]).iterates(model, x, y, STEPS))
         accuracies = [float(correct(model, each, y).double().mean()) for each in points]
         losses = [float(LOSSES["ce"](predict(model, each), y).mean()) for each in points]

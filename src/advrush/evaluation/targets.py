@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from advrush.attacks.gate import check_values
+from advrush.config import check
 from advrush.data import DataConfig
-from advrush.errors import AdvrushError, RunError
+from advrush.errors import AdvrushError, ModelContractError, RunError
 from advrush.evaluation.normalization import Normalization, normalization
 from advrush.evaluation.sources import find_source
 from advrush.evaluation.trained_data import data_of, place_of
@@ -19,6 +21,7 @@ from advrush.models.entry import Entry
 from advrush.models.normalize import Normalized
 from advrush.models.weights.import_onnx import import_onnx
 from advrush.models.weights.saved import load, read_classes
+from advrush.reading.gate import reason
 from advrush.run import Run
 
 PICKLED = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".pkl")
@@ -70,6 +73,8 @@ def as_target(
     elif isinstance(target, nn.Module):
         found = Target(target, type(target).__name__, weights_digest(target))
     else:
+        named = isinstance(target, str | os.PathLike)
+        check(named, "target", target, "an nn.Module, a run, a weights file or a source by name")
         found = find_target(os.fspath(target))
     if normalize is None and output is None:
         return found
@@ -80,9 +85,17 @@ def as_target(
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Return 8 hexadecimal digits of the contents of all parameters and buffers."""
+    """Return 8 hexadecimal digits of the contents of all parameters and buffers.
+
+    Raises ModelContractError for a model whose weights have no values yet, or cannot be listed.
+    """
+    check_values(model)
+    try:
+        state = model.state_dict()
+    except Exception as error:  # code of others
+        raise ModelContractError(f"the model's state_dict() fails: {reason(error)}") from error
     digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
+    for name, value in state.items():
         digest.update(name.encode())
         digest.update(_content(value))
     return digest.hexdigest()[:8]

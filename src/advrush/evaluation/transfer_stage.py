@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks
 from advrush.attacks.config import ThreatConfig
-from advrush.attacks.ensemble.single import own_batches
+from advrush.attacks.ensemble.checks import suspicions
+from advrush.attacks.ensemble.single import SUSPECTED, own_batches
+from advrush.attacks.gate import graph_wanted, opened, probe, seeded_globally
 from advrush.attacks.passes.fast_model import correct
 from advrush.config import check
 from advrush.data import DataConfig, Dataset
@@ -92,6 +94,7 @@ def transfer(
     with stage(processes, runs_dir, "transfer", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
             matrix = _Matrix(found, config, attack, dataset, identity["outputs"], Path(runs_dir), processes)
+            odd += matrix.suspicions()
             with Display("transfer", show=display and processes.is_main) as screen:
                 result = matrix.measure(screen)
                 for text in odd:
@@ -119,6 +122,17 @@ class _Matrix:
         split = dataset.test.to(processes.device)
         self.x, self.y = split.images.float() / 255, split.labels
         self.models = [one.model.to(processes.device) for one in found]
+
+    def suspicions(self) -> tuple[str, ...]:
+        """Return what is odd about each network on the first images; raise as `attacks.gate` does for unusable ones."""
+        gradients, cut = graph_wanted([self.attack])
+        said = []
+        for target, model in zip(self.found, self.models, strict=True):
+            probe(model, self.x, self.y, gradients=gradients, cut=cut)
+            with evaluating(model), frozen(model), seeded_globally(self.x.device, self.config.seed):
+                found = suspicions(model, self.x[:SUSPECTED], self.y[:SUSPECTED])
+            said += [f"{target.label}: {sentence}" for sentence in found]
+        return tuple(said)
 
     def measure(self, screen: Display) -> dict[str, Any]:
         """Return the result: accuracies without an attack, and of each network under the examples of each."""
@@ -154,7 +168,7 @@ class _Matrix:
         with stage(processes, self.runs, "examples", about, name=label, identity=identity) as (kept, todo):
             if todo:
                 x_adv, searched = torch.full_like(x, UNKNOWN), searched_on(self.models[source], EvaluateConfig())
-                with evaluating(searched), frozen(searched):
+                with opened(), evaluating(searched), frozen(searched):
                     # the examples that are right by themselves: the same batches and seeds as in an evaluation
                     for wanted in (clean.nonzero().flatten(), (~clean).nonzero().flatten()):
                         for rows, seeded in own_batches(self.attack, wanted, c.batch_size, processes=processes):

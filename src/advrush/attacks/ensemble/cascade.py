@@ -17,6 +17,7 @@ from advrush.attacks.ensemble.random_streams import BatchStream, ExampleStream, 
 from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.rounds import Staged, undisturbed
 from advrush.attacks.passes.chunks import predict
+from advrush.attacks.passes.classes import told
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.passes.memory import within_memory
 from advrush.attacks.threat import threat_model
@@ -144,8 +145,8 @@ def _group(
 
 
 def _correct(model: nn.Module, x: Tensor, y: Tensor, batch_size: int, device: torch.device) -> Tensor:
-    def told(part: Tensor) -> Tensor:
-        return predict(exact_model(model), part.to(device)).argmax(dim=1).cpu()
+    def classes(part: Tensor) -> Tensor:
+        return told(exact_model(model), part.to(device)).cpu()
 
-    parts = [within_memory(partial(told, part), len(part)) for part in torch.split(x, batch_size)] if len(x) else []
+    parts = [within_memory(partial(classes, part), len(part)) for part in torch.split(x, batch_size)] if len(x) else []
     return torch.cat(parts) == y.cpu() if parts else torch.zeros(0, dtype=torch.bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,8 +12,11 @@ from torch.overrides import TorchFunctionMode
 
 from advrush.attacks.losses import ce
 from advrush.attacks.passes.chunks import gradient, predict
+from advrush.attacks.signs import odd_gradients, probabilities
 
 REPEATS = 5
+MIXED = 1e-3
+"""Share by which the logits of an image may change with its batch: rounding is far below."""
 SQUARE_GAIN = 0.002
 """Square finding more than this fraction after gradient attacks means that they were misled."""
 
@@ -21,9 +25,10 @@ def suspicions(model: nn.Module, x: Tensor, y: Tensor, *, random_expected: bool 
     """Return what is odd about a model on one batch: sentences for the user, none where all is well."""
     if not len(x):
         return ()
-    found = [_changing(model, x), _probabilities(model, x), _zero_gradients(model, x, y)]
-    if not random_expected:
-        found.append(_randomized(model, x))
+    found = [_changing(model, x), probabilities(predict(model, x)), *_gradients(model, x, y)]
+    random = _randomized(model, x)
+    found.append(random if random and not random_expected else "")
+    found.append("" if random else _mixing(model, x))
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -50,20 +55,24 @@ def _randomized(model: nn.Module, x: Tensor) -> str:
     return "the model is random: the same images give other logits; use version rand, which averages gradients"
 
 
-def _probabilities(model: nn.Module, x: Tensor) -> str:
-    output = predict(model, x)
-    inside = (output.amax() < 1 + 1e-5) & (output.amin() > -1e-5)
-    if bool(inside & ((output.sum(dim=1) - 1).abs() < 1e-5).all()):
-        return "the model returns probabilities: attacks need the logits before the softmax"
+def _mixing(model: nn.Module, x: Tensor) -> str:
+    """Compare the first images alone with the same among others: batch statistics, or rows that change places."""
+    count = (len(x) + 1) // 2
+    if count == len(x):
+        return ""
+    with contextlib.suppress(RuntimeError, ValueError):  # batch statistics of one example
+        among, alone = predict(model, x)[:count], predict(model, x[:count])
+        if bool(((among - alone).norm(dim=1) > MIXED * alone.norm(dim=1)).any()):
+            return (
+                "what the model says of an image depends on the other images of its batch (batch statistics in eval "
+                "mode?): its accuracy is one of these batches"
+            )
     return ""
 
 
-def _zero_gradients(model: nn.Module, x: Tensor, y: Tensor) -> str:
-    _, _, grad = gradient(model, x, lambda logits, rows: ce(logits, y[rows]))
-    zero = int((grad.flatten(1).abs().sum(dim=1) == 0).sum())
-    if not zero:
-        return ""
-    return f"{zero} of {len(x)} examples have a zero gradient of the cross-entropy: gradients may be masked"
+def _gradients(model: nn.Module, x: Tensor, y: Tensor) -> tuple[str, ...]:
+    _, _, slope = gradient(model, x, lambda logits, rows: ce(logits, y[rows]))
+    return odd_gradients(slope)
 
 
 def _changing(model: nn.Module, x: Tensor) -> str:

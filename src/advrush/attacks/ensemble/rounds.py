@@ -13,6 +13,7 @@ from advrush.attacks.ensemble.random_streams import BatchStream, Group, RandomSt
 from advrush.attacks.ensemble.single import Runnable
 from advrush.attacks.gate import seeded_globally
 from advrush.attacks.passes.chunks import predict
+from advrush.attacks.passes.classes import largest, told
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.threat import Norm, threat_model
 from advrush.modes import evaluating, frozen
@@ -49,9 +50,9 @@ class Staged(Runnable):
         with seeded_globally(x.device, self.seed):
             logits = predict(exact_model(model), x)
             if targets is None:
-                left = (logits.argmax(dim=1) == y).nonzero().flatten()
+                left = (largest(logits) == y).nonzero().flatten()
             else:
-                left = ((logits.argmax(dim=1) != targets) & (targets != y)).nonzero().flatten()
+                left = ((largest(logits) != targets) & (targets != y)).nonzero().flatten()
             for number in range(self.rounds(logits.shape[1])):
                 if not len(left):
                     break
@@ -101,8 +102,8 @@ class Staged(Runnable):
             return torch.zeros_like(claimed)
         threat = threat_model(self.norm, self.eps)
         near = threat.distance(points[rows], x[rows]) <= self.eps + threat.slack
-        told = predict(exact, points[rows]).argmax(dim=1)
-        wrong = told != y[rows] if targets is None else told == targets[rows]
+        found = told(exact, points[rows])
+        wrong = found != y[rows] if targets is None else found == targets[rows]
         return torch.zeros_like(claimed).index_put_((rows,), near & wrong)
 
 

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from advrush.attacks.passes.fast_model import exact_model
 
@@ -33,7 +35,11 @@ def counting(model: nn.Module) -> Iterator[Passes]:
     def backward(gradient: Tensor) -> None:
         passes.backwards += len(gradient)
 
-    handles = [door.register_forward_hook(count) for door in {model, exact_model(model)}]
+    doors = {model, exact_model(model)}
+    if isinstance(model, torch.jit.ScriptModule):  # takes no hook: calls of any module are looked at in its place
+        handles = [register_module_forward_hook(lambda m, given, told: count(m, given, told) if m is model else None)]
+    else:
+        handles = [door.register_forward_hook(count) for door in doors]
     try:
         yield passes
     finally:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from advrush.attacks.passes.classes import largest
 from advrush.attacks.passes.fold_batch_norm import folded
 from advrush.attacks.passes.memory import is_out_of_memory, most_at_once
 
@@ -102,8 +103,11 @@ def exact_model(model: nn.Module) -> nn.Module:
 
 
 def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Return True (N,) where the largest logit of the exact model is the label's."""
+    """Return True (N,) where the largest logit of the exact model is the label's.
+
+    Raises ModelContractError for logits that are not finite.
+    """
     exact, most = exact_model(model), most_at_once()
     with torch.no_grad():
         parts = [x] if most is None or not len(x) else x.split(most)  # type: ignore[no-untyped-call]
-        return torch.cat([exact(part).argmax(dim=1) for part in parts]) == y
+        return torch.cat([largest(exact(part)) for part in parts]) == y
