@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from advrush.attacks.registry import MAKERS
-from advrush.cli import SUMMARIES
+from advrush.cli import SUMMARIES, main
 from advrush.commands.help import HELP, help_text
 from advrush.report.sections import compose
 from advrush.space import SPACES
@@ -94,6 +94,38 @@ def test_commands_of_the_pages_are_known_with_their_options(where: str, words: l
     recipe = words[1] if verb in ("search", "train") and len(words) > 1 else None
     if recipe and re.fullmatch(r"[a-z][\w-]*", recipe):
         assert (ROOT / "src/advrush/recipes" / verb / f"{recipe}.toml").is_file(), where
+
+
+CHECKED = {
+    "search": ["--print-config"],
+    "train": ["--print-config"],
+    "evaluate": ["--print-config"],
+    "transfer": ["--print-config"],
+    "analyze": ["--print-config"],
+    "reproduce": ["--plan"],
+    "runs": [],
+    "list": [],
+    "recipes": [],
+}
+"""Commands that can be run without data and runs, with what must stand behind them for that."""
+RUN = re.compile(r"runs/search/\S*")
+REAL = [(where, words) for where, words in CALLS if words[0] in CHECKED]
+
+
+@pytest.mark.parametrize(("where", "words"), REAL, ids=[where[:60] for where, _ in REAL])
+def test_commands_of_the_pages_take_their_values(
+    where: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*words, *(option for option in CHECKED[words[0]] if option not in words)]
+    while "--data-dir" in words:  # the data of the reader's
+        at = words.index("--data-dir")
+        words = words[:at] + words[at + 2 :]
+    replaced = {"train": (RUN, "ADVRUSH"), "reproduce": (re.compile("^all$"), "table1")}  # the reader's search; quicker
+    if words[0] in replaced:
+        old, new = replaced[words[0]]
+        words = [old.sub(new, word) for word in words]
+    assert main(words) == 0, where
 
 
 def test_the_files_that_an_extension_costs_are_there() -> None:
