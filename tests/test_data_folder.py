@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +81,9 @@ def test_a_class_that_is_only_in_the_test_folder_is_refused(tmp_path: Path) -> N
         load_dataset("own", data_dir=tmp_path)
 
 
-@pytest.mark.parametrize("litter", [".cache", "__MACOSX", "@eaDir"])
+@pytest.mark.parametrize(
+    "litter", [".cache", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__pycache__"]
+)
 def test_hidden_and_system_folders_are_no_classes(tmp_path: Path, litter: str) -> None:
     for name in ("a", "b", litter):
         for i in range(4):
@@ -94,17 +98,23 @@ def test_hidden_and_system_folders_are_no_classes(tmp_path: Path, litter: str) -
     assert len(data.train) == 8
 
 
-@pytest.mark.parametrize("ending", ["webp", "tif", "tiff", "gif", "bmp"])
+@pytest.mark.parametrize("ending", ["webp", "tif", "tiff", "gif", "bmp", "PNG", "jpe", "jfif"])
 def test_common_forms_are_read(tmp_path: Path, ending: str) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for i in range(5):
-            Image.new("L", (4, 4), 10 * i).save(tmp_path / name / f"{i}.{ending}")
+            Image.new("L", (4, 4), 10 * i).save(tmp_path / name / f"{i}.{ending}", "JPEG" if ending == "jfif" else None)
     data = load_dataset("mine", data_dir=tmp_path)
     assert len(data.train) + len(data.test) == 10
 
 
-@pytest.mark.parametrize("kind", ["empty class", "folder called like an image", "broken link", "form not read"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "empty class", "folder called like an image", "broken link", "broken link for a class", "link to itself",
+        "form not read", ".ppm", ".tga", "no ending", "images in a folder of a class", "images deep in a class",
+    ],
+)  # fmt: skip
 def test_what_would_vanish_in_silence_is_named(tmp_path: Path, kind: str) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
@@ -120,11 +130,65 @@ def test_what_would_vanish_in_silence_is_named(tmp_path: Path, kind: str) -> Non
             named.mkdir()
         case "broken link":
             named.symlink_to(tmp_path / "gone.png")
+        case "broken link for a class" | "link to itself":
+            named = tmp_path / "d"
+            named.symlink_to("gone" if kind.startswith("broken") else "d")
+        case ".ppm" | ".tga":
+            named = named.with_suffix(kind)
+            Image.new("RGB", (4, 4)).save(named)
+        case "no ending":
+            named = tmp_path / "b" / "odd"
+            Image.new("RGB", (4, 4)).save(named, "PNG")
+        case "images in a folder of a class" | "images deep in a class":
+            named = tmp_path / ("b" if kind.startswith("images in") else "d") / "more"
+            named.mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(named / "0.png")
         case _:
             named = named.with_suffix(".heic")
             named.write_bytes(b"x")
     with pytest.raises(DataError, match=re.escape(str(named))):
         load_dataset("mine", data_dir=tmp_path)
+
+
+def test_an_image_beside_the_classes_is_named(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        class_folders(tmp_path / part, Pixels(6, 2, 5, 0))
+    (tmp_path / "train" / "lost.png").write_bytes(png(np.zeros((5, 5, 3), np.uint8)))
+    with pytest.raises(DataError, match=r"lost\.png: an image beside"):
+        load_dataset("mine", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["class", "file"])
+def test_names_that_are_not_utf8_are_shown(tmp_path: Path, place: str) -> None:
+    class_folders(tmp_path, Pixels(12, 2, 5, 0))
+    old = tmp_path / "class_0" if place == "class" else next((tmp_path / "class_0").iterdir())
+    try:
+        os.rename(os.fsencode(old), os.path.join(os.fsencode(old.parent), b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(DataError, match="not UTF-8") as failure:
+        load_dataset("mine", data_dir=tmp_path)
+    assert str(failure.value).isascii()
+
+
+def test_an_accent_of_its_own_is_the_same_class(tmp_path: Path) -> None:
+    for part, form in (("train", "NFC"), ("test", "NFD")):
+        class_folders(tmp_path / part, Pixels(6, 2, 5, 0))
+        (tmp_path / part / "class_0").rename(tmp_path / part / unicodedata.normalize(form, "caf\u00e9"))
+    assert load_dataset("mine", data_dir=tmp_path).classes == ("caf\u00e9", "class_1")
+
+
+def test_the_side_that_is_up_is_the_cameras(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4] = 255
+    note = Image.Exif()
+    note[0x112] = 6  # to be turned by 90 degrees
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.jpg", exif=note, quality=100)
+    image = load_dataset("mine", data_dir=tmp_path).train.images[0]
+    assert image[:, :, 4:].min() > 200 and image[:, :, :4].max() < 50
 
 
 def test_gray_beside_colored_images_become_three_channels(tmp_path: Path) -> None:

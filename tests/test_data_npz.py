@@ -74,6 +74,45 @@ def test_what_is_wrong_is_named(write: object, message: str, tmp_path: Path) -> 
         load_dataset("own", data_dir=tmp_path)
 
 
+ALL = np.arange(10) % 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        (ALL - 1, None, "labels: got -1"),
+        (ALL + 2**40, None, "no image of class 0"),
+        (ALL, ["a", "a"], "'a' twice"),
+        (ALL, ["", "b"], "class_names: got ''"),
+        (ALL, [["a", "b"]], "shape"),
+        (ALL, "ab", "shape"),
+        (ALL, ["a"], "from 0 to 1"),
+    ],
+)
+def test_labels_and_names_that_do_not_fit_are_named(
+    labels: np.ndarray, names: object, message: str, tmp_path: Path
+) -> None:
+    told = {} if names is None else {"class_names": np.array(names)}
+    for part in ("train", "test"):
+        np.savez(tmp_path / part, images=np.full((10, 4, 4, 3), 9, np.uint8), labels=labels, **told)
+    with pytest.raises(DataError, match=message):
+        load_dataset("own", data_dir=tmp_path)
+
+
+def test_files_that_name_their_classes_otherwise_are_refused(tmp_path: Path) -> None:
+    for part, names in (("train", ["a", "b"]), ("test", ["b", "a"])):
+        np.savez(tmp_path / part, images=np.full((10, 4, 4, 3), 9, np.uint8), labels=ALL, class_names=names)
+    with pytest.raises(DataError, match=r"test\.npz: other class_names"):
+        load_dataset("own", data_dir=tmp_path)
+
+
+def test_pixels_that_were_made_bytes_without_255_are_refused(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        np.savez(tmp_path / part, images=np.random.default_rng(0).integers(0, 2, (10, 4, 4, 3), np.uint8), labels=ALL)
+    with pytest.raises(DataError, match="made bytes"):
+        load_dataset("own", data_dir=tmp_path)
+
+
 def test_the_real_samples(shared: Path) -> None:
     with pytest.raises(DataError, match="1117 train images; cifar100 has 50000"):
         load_dataset("cifar100", data_dir=shared / "data" / "cifar100")

@@ -115,6 +115,15 @@ def test_other_names_and_classes_that_the_data_lacks_are_told(tmp_path: Path) ->
     )
 
 
+def test_classes_without_a_test_image_are_told_of_the_whole_split(tmp_path: Path) -> None:
+    data = dataset(tmp_path)
+    some = replace(data, test=data.test.subset((data.test.labels != 1).nonzero().flatten()))
+    _, odd = examine([Target(Net(), "net", "0")], some)
+    assert odd == ("no test image is of class dog: accuracies are of the others",)
+    _, odd = examine([Target(Net(), "net", "0")], replace(some, test_index=torch.arange(len(some.test))))
+    assert not odd
+
+
 def test_the_result_holds_the_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = EvaluateConfig(data=MINE, attacks=("fgsm",))
     where: dict[str, Any] = {"data_dir": folder(tmp_path / "data"), "runs_dir": tmp_path / "runs", "device": "cpu"}

@@ -17,7 +17,7 @@ import safetensors.torch
 from advrush.data.dataset import Split
 from advrush.data.raw import Raw, Source
 
-FORMAT = "2"
+FORMAT = "3"
 """Part of every key: a new number where what is stored, or how it is decoded, changes."""
 
 
@@ -36,7 +36,7 @@ def place(cache_dir: Path | str | None, name: str, source: Source) -> Path | Non
         except OSError:  # not there: the reader says so
             continue
         known = True
-        digest.update(f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.absolute()) + f" {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return None if not known else folder / f"{name}-{digest.hexdigest()[:16]}.safetensors"
 
 

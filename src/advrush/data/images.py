@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from advrush.errors import DataError
 from advrush.reading.bounds import LARGEST_FILE, LARGEST_IMAGE, LARGEST_SET, check_size
@@ -28,7 +28,8 @@ def decode(count: int, read: Callable[[int], bytes], name: Callable[[int], str],
     """Decode `count` image files into uint8 (N, H, W, C), gray (C = 1) only if all are.
 
     `read(i)` gives the bytes of file i, `name(i)` what to call it. With `side`, each image is resized so that its
-    shorter edge has that many pixels (antialiased bilinear), and cut to the square in its middle. Raises DataError
+    shorter edge has that many pixels (antialiased bilinear), and cut to the square in its middle. A camera's note on
+    which side is up (EXIF) is heeded. Raises DataError
     naming a broken file, one of another size than the first, or one with more than 8 bits a channel.
     """
 
@@ -104,7 +105,7 @@ def _one(encoded: bytes, name: str, side: int | None = None) -> Pixels:
             check_size(name, image.width * image.height, LARGEST_IMAGE, "pixels")
             if image.mode not in EIGHT_BIT:
                 raise DataError(f"{name}: pixels of mode {image.mode}; expected 8 bits a channel")
-            plain = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+            plain = ImageOps.exif_transpose(image).convert("L" if image.mode in ("1", "L", "LA") else "RGB")
             if side:
                 long, short = max(plain.size), max(1, min(plain.size))
                 check_size(name, side * side * long // short, LARGEST_IMAGE, "pixels when resized")

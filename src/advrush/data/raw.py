@@ -98,15 +98,31 @@ def class_names(labels: Iterable[int], names: Sequence[str] | None) -> tuple[str
     of which there is no image.
     """
     if names is not None:
-        return tuple(str(name) for name in names)
-    present = set(labels)
-    missing = sorted(set(range(max(present, default=-1) + 1)) - present)
-    if missing:
+        return _distinct(names)
+    present = {int(label) for label in labels}
+    if min(present, default=0) < 0:
+        raise DataError(f"labels: got {min(present)}; expected whole numbers from 0 on")
+    missing = next((label for label in range(len(present)) if label not in present), None)
+    if missing is not None:
         raise DataError(
-            f"labels: no image of class {missing[0]}, the largest label is {max(present)}; number the classes from 0 "
+            f"labels: no image of class {missing}, the largest label is {max(present)}; number the classes from 0 "
             "without holes, or give class_names"
         )
     return tuple(str(i) for i in range(len(present)))
+
+
+def _distinct(names: Any) -> tuple[str, ...]:
+    """Return names as texts; DataError unless they are in one row, each its own and visible."""
+    if np.ndim(names) != 1:
+        raise DataError(f"class_names: got shape {np.shape(names)}; expected one name for each class")
+    found = tuple(str(name) for name in names)
+    seen: set[str] = set()
+    for name in found:
+        if not name.strip() or name in seen:
+            again = " twice" if name in seen else ""
+            raise DataError(f"class_names: got {name!r}{again}; expected a name for each class")
+        seen.add(name)
+    return found
 
 
 def check_raw(raw: Raw, where: str, known: Known | None, *, partial: bool) -> None:
@@ -127,6 +143,8 @@ def check_raw(raw: Raw, where: str, known: Known | None, *, partial: bool) -> No
             raise DataError(f"{where}: {found} (channels, height, width); expected the same")
     if known is not None:
         _check_known(raw, where, known, partial)
+    elif int(raw.train.images.amax()) == 1:
+        raise DataError(f"{where}: no pixel is brighter than 1 of 255, black; were pixels in [0, 1] made bytes?")
 
 
 def _check_known(raw: Raw, where: str, known: Known, partial: bool) -> None:

@@ -28,6 +28,7 @@ def examine(targets: Sequence[Target], dataset: Dataset) -> tuple[dict[str, Any]
     """
     found = [outputs(target.model, dataset) for target in targets]
     told = [_class_warning(each, dataset, len(logits)) for each, logits in zip(targets, found, strict=True)]
+    told.append(_absent(dataset))
     identity = {"data": dataset.checksum, "outputs": found[0] if len(found) == 1 else found}
     return identity, tuple(sentence for sentence in told if sentence)
 
@@ -62,6 +63,14 @@ def _class_warning(target: Target, dataset: Dataset, logits: int) -> str:
         )
     same = trained == given
     return "" if same else f"{target.label} was trained on classes called {ours}; those of the data are called {theirs}"
+
+
+def _absent(dataset: Dataset) -> str:
+    """Return a sentence where the whole test split has no image of some classes, nothing of a subset of it."""
+    absent = sorted(set(range(len(dataset.classes))) - set(dataset.test.labels.tolist()))
+    if not absent or dataset.test_index is not None:
+        return ""
+    return f"no test image is of class {_listed([dataset.classes[i] for i in absent])}: accuracies are of the others"
 
 
 def _listed(names: Sequence[str]) -> str:

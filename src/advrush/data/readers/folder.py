@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,20 @@ from advrush.data.known import Known
 from advrush.data.raw import Raw, Source, hold_out, split_of
 from advrush.errors import DataError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-SYSTEM = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found")
+ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+SYSTEM = (
+    "__MACOSX", "@eaDir", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db",
+    "desktop.ini", "lost+found", "__pycache__",
+)  # fmt: skip
 """Names that operating systems put beside images; so are all that begin with a dot."""
-OTHER_IMAGES = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".raw", ".nef", ".cr2", ".dng", ".ico")
+OTHER_IMAGES = (
+    ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".raw", ".nef", ".cr2", ".dng", ".ico", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".tga", ".pcx", ".exr", ".hdr", ".dcm", ".dib", ".apng",
+)  # fmt: skip
 """Forms of images that are not read."""
+MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+"""How the images that are read begin, whatever they are called."""
+PARTS = ("train", "test", "val")
 Classes = dict[str, tuple[Path, ...]]
 
 
@@ -52,18 +62,49 @@ def _classes(root: Path) -> Classes:
     """Return the images of each folder that has any, both in the order of their names.
 
     Hidden and system folders are left out. Raises DataError for a folder without images beside such with images, which
-    would renumber the classes in silence, and for an image that is a folder, a broken link or of a form not read.
+    would renumber the classes in silence, and for what would be dropped in silence: an image that is a folder, a broken
+    link or of a form not read, images deeper in a class's folder or beside the classes.
     """
     there = sorted(root.iterdir()) if root.is_dir() else []
-    folders = [path for path in there if path.is_dir() and not _is_litter(path)]
-    found = {folder.name: tuple(path for path in sorted(folder.iterdir()) if _is_image(path)) for folder in folders}
-    empty = [name for name, files in found.items() if not files and name not in ("train", "test", "val")]
+    there = [_named(path) for path in there if not _is_litter(path)]
+    folders = [path for path in there if path.is_dir()]
+    found: Classes = {}
+    for folder in folders:
+        name = unicodedata.normalize("NFC", folder.name)  # a Mac writes an accent as a letter of its own
+        if name in found:
+            raise DataError(f"{folder}: two classes of the same name; rename one of them")
+        found[name] = tuple(path for path in sorted(folder.iterdir()) if _is_image(path))
+    if any(found.values()):
+        _check_rest(root, there, folders)
+    empty = [name for name, files in found.items() if not files and name not in PARTS]
     if empty and any(found.values()):
         raise DataError(
             f"{root / empty[0]}: no images ({', '.join(ENDINGS)}) in it, beside classes that have some; remove the "
             "folder if it is no class"
         )
     return {name: files for name, files in found.items() if files}
+
+
+def _check_rest(root: Path, there: list[Path], folders: list[Path]) -> None:
+    """Raise DataError for images that lie beside the classes of train, test or val, or deeper than a class's folder."""
+    for path in there if root.name in PARTS else ():
+        if not path.is_dir() and _is_image(path):
+            raise DataError(f"{path}: an image beside the folders of classes; move it into one, or away")
+    for path in there:
+        if path.is_symlink() and not path.exists():
+            raise DataError(f"{path}: a link to nothing; remove it, or mend it if it is a class")
+    for inner in (path for folder in folders if folder.name not in PARTS for path in folder.iterdir()):
+        if inner.is_dir() and not _is_litter(inner) and any(map(_is_image, sorted(inner.iterdir()))):
+            raise DataError(f"{inner}: images in a folder inside a class; move them into {inner.parent}, or away")
+
+
+def _named(path: Path) -> Path:
+    """Return the path; DataError for a name that is not in the encoding of this system's file names."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path!a}: a name that is not UTF-8; rename it") from None
+    return path
 
 
 def _is_litter(path: Path) -> bool:
@@ -80,9 +121,19 @@ def _is_image(path: Path) -> bool:
             f"{path}: images of the form {ending} are not read; convert them to one of {', '.join(ENDINGS)}"
         )
     if ending in ENDINGS and not path.is_file():
-        what = "a link to nothing" if path.is_symlink() else "a folder, not an image"
+        what = "a link to nothing" if path.is_symlink() else "a folder or pipe, not an image"
         raise DataError(f"{path}: {what}; remove or rename it")
-    return ending in ENDINGS
+    if ending not in ENDINGS and path.is_file() and _begins_as_image(path):
+        raise DataError(f"{path}: an image whose name does not end in one of {', '.join(ENDINGS)}; rename it")
+    return _named(path).suffix.lower() in ENDINGS
+
+
+def _begins_as_image(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(12).startswith(MAGIC)
+    except OSError:  # what cannot be read is not named like an image, and is left alone
+        return False
 
 
 def _files(*parts: Classes) -> tuple[Path, ...]:

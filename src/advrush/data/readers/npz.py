@@ -44,7 +44,11 @@ def _several(files: tuple[Path, ...]) -> Raw:
     splits = [
         split_of(*_pair(part, "images", "labels", path), str(path)) for part, path in zip(data, files, strict=True)
     ]
-    names = next((part["class_names"] for part in data if "class_names" in part), None)
+    told = [(path, part["class_names"]) for path, part in zip(files, data, strict=True) if "class_names" in part]
+    for path, names in told[1:]:
+        if list(map(str, np.ravel(names))) != list(map(str, np.ravel(told[0][1]))):
+            raise DataError(f"{path}: other class_names than {told[0][0].name}; its labels stand for other classes")
+    names = told[0][1] if told else None
     classes = class_names(splits[0].labels.tolist(), names)
     return Raw(splits[0], splits[1], classes, *splits[2:])
 
