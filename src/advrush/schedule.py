@@ -1,4 +1,4 @@
-"""Learning-rate schedules that more than one stage uses."""
+"""The cosine schedule of learning rates and step lengths."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def cosine(first: float, last: float, done: float, *, total: int) -> float:
-    """Return the rate after `done` of `total` epochs of a schedule that falls from `first` to `last` as half a cosine.
+    """Return the value after `done` of `total` epochs of a schedule that falls from `first` to `last` as half a cosine.
 
     Loshchilov and Hutter, SGDR, ICLR 2017, Eq. 5, without restarts.
     """

@@ -18,6 +18,7 @@ from advrush.data import Split
 from advrush.data.batches import epoch_batches
 from advrush.errors import ConfigError
 from advrush.models.normalize import Normalized
+from advrush.schedule import cosine
 
 MOMENTUM = 0.9
 CLIP = 5.0
@@ -126,7 +127,7 @@ def train_bend(
             t = float(torch.rand((), generator=generator, dtype=torch.float64))
             loss = _descend(
                 path, x.to(device), y.to(device), t=t, velocity=velocity, weight_decay=weight_decay,
-                rate=lr * (1 + math.cos(math.pi * step / steps)) / 2,
+                rate=cosine(lr, 0.0, step, total=steps),
             )  # fmt: skip
             total, count, step = total + loss, count + 1, step + 1
         losses.append(total / count)

@@ -30,11 +30,9 @@ class ArchitectureConfig:
 
 
 @dataclass(frozen=True)
-class CurvatureConfig:
-    """The input Hessian's spectrum, image by image."""
+class OneNetwork:
+    """What is measured, of an analysis that takes one network: the network and some test images."""
 
-    name: str = "curvature"
-    """Name of the run, in front of the digest."""
     model: str = ""
     """The network: filled in by the command."""
     weights: str = ""
@@ -43,6 +41,17 @@ class CurvatureConfig:
     """The data set; `images` of its test split are used."""
     images: int = 128
     """Test images, the same share of each class."""
+
+    def __post_init__(self) -> None:
+        check(self.images >= 1, "images", self.images, "a whole number >= 1")
+
+
+@dataclass(frozen=True)
+class CurvatureConfig(OneNetwork):
+    """The input Hessian's spectrum, image by image."""
+
+    name: str = "curvature"
+    """Name of the run, in front of the digest."""
     method: Literal["auto", "exact", "lanczos"] = "auto"
     """exact: one product for each class, for piecewise linear networks; lanczos: for all; auto: checks which."""
     tolerance: float = 1e-6
@@ -61,7 +70,7 @@ class CurvatureConfig:
     """Seed of Lanczos's first vectors, of the probes and of the bootstrap."""
 
     def __post_init__(self) -> None:
-        check(self.images >= 1, "images", self.images, "a whole number >= 1")
+        super().__post_init__()
         check(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number between 0 and 1, such as 1e-6")
         check(self.steps >= 2, "steps", self.steps, "a whole number >= 2")
         check(self.probes >= 1, "probes", self.probes, "a whole number >= 1")
@@ -70,19 +79,11 @@ class CurvatureConfig:
 
 
 @dataclass(frozen=True)
-class LandscapeConfig:
+class LandscapeConfig(OneNetwork):
     """The loss on a plane through an image (or through the weights), Eq. 1."""
 
     name: str = "landscape"
     """Name of the run, in front of the digest."""
-    model: str = ""
-    """The network: filled in by the command."""
-    weights: str = ""
-    """Digest of the network's weights: filled in."""
-    data: DataConfig = field(default_factory=DataConfig)
-    """The data set; `images` of its test split are used."""
-    images: int = 128
-    """Test images, the same share of each class."""
     around: Literal["input", "weights"] = "input"
     """What is moved: the image, or the weights along two random directions with the norms of the filters."""
     direction: Literal["normal", "sign"] = "normal"
@@ -98,7 +99,7 @@ class LandscapeConfig:
     """Seed of the random directions and of the bootstrap."""
 
     def __post_init__(self) -> None:
-        check(self.images >= 1, "images", self.images, "a whole number >= 1")
+        super().__post_init__()
         check(self.extent is None or self.extent > 0, "extent", self.extent, "a number > 0, such as 0.062")
         check(self.points >= 3 and self.points % 2 == 1, "points", self.points, "an odd number >= 3, such as 51")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")

@@ -15,6 +15,7 @@ from advrush.attacks.passes.chunks import gradient, predict
 from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, per_example, refuse_l1, threat_model
 from advrush.config import check
+from advrush.schedule import cosine
 
 PLAN = ((20, 1.0), (20, 1.0), (30, 0.6), (50, 0.4), (50, 0.25), (100, 0.15))
 """Of each restart: gradient steps, and the share of the unbroken examples that is attacked, those nearest to defeat."""
@@ -107,7 +108,7 @@ class Adaptive(Staged):
                     rows, point, grad = rows[left], point[left], grad[left]
                 if not len(rows):
                     return
-            length = self.eps * (1 + math.cos(math.pi * step / steps))
+            length = cosine(2 * self.eps, 0.0, step, total=steps)
             point = threat.project(point + length * threat.direction(grad), x[rows])
         state.note(rows, point, margin(predict(model, point), y[rows]))
 
