@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from advrush.report.drawing.architectures import PAIRS
 from advrush.report.drawing.drawn import Drawing
@@ -103,6 +104,9 @@ def xy(rows: Sequence[Any], key: str, *, scale: float = 1.0) -> tuple[list[int],
 def signed(figure: Figure, *digests: str) -> Figure:
     """Return the figure with the digests of its runs small in the lower right corner: which runs it shows."""
     told = " ".join(dict.fromkeys(digests)) if len(digests) <= FEW else f"{len(digests)} runs"
+    strip = 7 / 72 / figure.get_size_inches()[1]  # nothing else stands beside it
+    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(rect=(0, strip, 1, 1 - strip))
     figure.text(0.998, 0.004, told, ha="right", va="bottom", fontsize=6, color=INK, alpha=0.7)
     return figure
 

@@ -194,18 +194,15 @@ def _scatters(evaluations: Sequence[Record], records: Sequence[Record]) -> list[
 
 def _sweeps(evaluations: Sequence[Record], records: Sequence[Record]) -> list[dict[str, Any]]:
     """Return a figure for each kind of curve that the evaluations measured, all models in one."""
-    names, found = model_names(evaluations, records), []
-    styles = network_styles(evaluations, names, records)
+    found = []
     for kind, title in (("steps", "Accuracy against PGD's steps"), ("eps", "Accuracy against the radius, PGD-20")):
-        curves = {
-            names[record.path]: rows
-            for record in evaluations
-            if (rows := (record.result or {}).get("sweeps", {}).get(kind))
-        }
-        if curves:
-            shown = [record for record in evaluations if names[record.path] in curves]
-            figure = signed(sweep_curves(curves, kind, styles), *digests(shown))
+        shown = [record for record in evaluations if (record.result or {}).get("sweeps", {}).get(kind)]
+        if shown:
+            names = model_names(shown, records)
+            curves = {names[record.path]: (record.result or {})["sweeps"][kind] for record in shown}
+            figure = signed(sweep_curves(curves, kind, network_styles(shown, names, records)), *digests(shown))
             found.append({"title": title, "figure": to_svg(figure, title=title)})
+    names = model_names(evaluations, records)
     measured = [
         (f"{names[record.path]}, {attack_label(attack['name'])}", record, attack["smallest"]["curve"])
         for record in evaluations
