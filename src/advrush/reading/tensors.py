@@ -71,7 +71,12 @@ def read_pickled(path: Path, error: type[AdvrushError] = RunError, *, checked: b
         try:
             return load_pickled(path, checked=checked)
         except pickle.UnpicklingError as failure:  # torch's own words advise to load it all the same
-            raise ValueError(f"it holds {culprit(failure) or 'values that cannot be unpickled'}") from None
+            if (name := culprit(failure)) is None:
+                raise ValueError("it holds values that cannot be unpickled") from None
+            raise error(
+                f"{path}: refused, since it holds more than tensors and plain values: {name}. "
+                "Where you trust the file, load it yourself and save its state dict alone."
+            ) from None
 
 
 def culprit(error: Exception) -> str | None:

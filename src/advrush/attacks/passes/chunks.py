@@ -49,13 +49,13 @@ def gradient(model: nn.Module, x: Tensor, value: Value) -> tuple[Tensor, Tensor,
             output = model(part)
             each = value(output, rows)
             total = each.sum()
-        gradients.append(_slope(total, part))
+        gradients.append(_input_gradient(total, part))
         logits.append(output.detach())
         values.append(each.detach())
     return torch.cat(logits), torch.cat(values), torch.cat(gradients)
 
 
-def _slope(total: Tensor, part: Tensor) -> Tensor:
+def _input_gradient(total: Tensor, part: Tensor) -> Tensor:
     """Return the gradient, or zeros if the output does not depend on the input (reported by `checks`)."""
     if not total.requires_grad:
         return torch.zeros_like(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from advrush.models.errors import ModelError
-from advrush.reading.gate import reason
-from advrush.reading.tensors import culprit, load_pickled
+from advrush.reading.gate import reading
+from advrush.reading.tensors import read_pickled
 
 ENTRIES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
 """Where a checkpoint may keep its weights, besides its top level."""
@@ -32,22 +31,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Nothing but tensors and plain values is unpickled (`weights_only=True`). Raises ModelError for a file that
     is absent, damaged, holds other objects, or holds no weights.
     """
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        with reading(path, "a checkpoint", ModelError):
             content: Any = load_file(path)
-        else:
-            content = load_pickled(path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except pickle.UnpicklingError as error:
-        if (name := culprit(error)) is None:
-            raise ModelError(f"{path}: not a checkpoint, or damaged") from None
-        raise ModelError(
-            f"{path}: refused, since it holds more than tensors and plain values: {name}. "
-            "Where you trust the file, load it yourself and save its state dict alone."
-        ) from None
-    except Exception as error:  # a damaged file can fail in any way
-        raise ModelError(f"{path}: not a checkpoint, or damaged ({reason(error)})") from None
+    else:
+        content = read_pickled(path, ModelError)
     return without_prefix({_bare(name): tensor for name, tensor in _weights(path, content).items()})
 
 
