@@ -13,7 +13,7 @@ from advrush import PGD, DataConfig, EvaluateConfig, evaluate
 from advrush.attacks import APGD, AutoAttack, FastModel, Square
 from advrush.attacks.ensemble.cascade import cascade
 from advrush.attacks.passes.counting import counting
-from advrush.errors import ConfigError
+from advrush.errors import ConfigError, ModelContractError
 from advrush.evaluation import measure
 from linear_digits import make
 
@@ -114,7 +114,7 @@ def test_models_that_take_the_plain_layout_alone_get_it() -> None:
         model(x.to(memory_format=torch.channels_last))
     assert torch.equal(FastModel(model, channels_last=True)(x), model(x))
     assert float((PGD(eps=0.05)(model, x, y) - x).abs().max()) > 0.04
-    with pytest.raises(RuntimeError, match="shape"):
+    with pytest.raises(ModelContractError, match="shape"):
         PGD(eps=0.05)(model, torch.rand(6, 3, 9, 9), y)
 
 
