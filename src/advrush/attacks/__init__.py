@@ -9,7 +9,7 @@ from advrush.attacks.deepfool import DeepFool
 from advrush.attacks.ensemble.record import Ledger
 from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.ensemble.rounds import Staged
-from advrush.attacks.ensemble.single import Runnable
+from advrush.attacks.ensemble.runnable import Runnable
 from advrush.attacks.fab import FAB
 from advrush.attacks.malt import MALT
 from advrush.attacks.mifgsm import MIFGSM

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.ensemble.single import Runnable
+from advrush.attacks.ensemble.runnable import Runnable
 from advrush.attacks.losses import ce
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.pgd import input_gradient

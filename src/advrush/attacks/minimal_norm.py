@@ -8,7 +8,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks.ensemble.single import Runnable
+from advrush.attacks.ensemble.runnable import Runnable
 from advrush.attacks.gate import gated
 from advrush.attacks.passes.chunks import by_pieces
 from advrush.attacks.passes.classes import told

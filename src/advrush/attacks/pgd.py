@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.attack import seeded
-from advrush.attacks.ensemble.single import Runnable
+from advrush.attacks.ensemble.runnable import Runnable
 from advrush.attacks.losses import ESTIMATES, LOSSES
 from advrush.attacks.passes.chunks import pieces
 from advrush.attacks.passes.classes import told

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks.ensemble.random_streams import BatchStream, Group, RandomStream
-from advrush.attacks.ensemble.single import Runnable
+from advrush.attacks.ensemble.runnable import Runnable
 from advrush.attacks.gate import seeded_globally
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.classes import largest, told
