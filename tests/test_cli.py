@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advrush.cli import SUMMARIES, main
+from advrush.cli import main
 from advrush.commands import VERBS
 from advrush.commands.options import read_recipe, recipes
 from advrush.commands.search import seeds_of
@@ -25,7 +25,6 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in VERBS)
-    assert set(SUMMARIES) == set(VERBS)
 
 
 @pytest.mark.parametrize(

@@ -70,36 +70,16 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-SUMMARIES = {
-    "demo": "the whole chain in minutes, on images that come with the install",
-    "search": "search an architecture: search RECIPE [--field value ...]",
-    "train": "train a network: train RECIPE --arch NAME|GENOTYPE|RUN",
-    "evaluate": "attack networks: evaluate RUN|FILE|... --attacks fgsm,pgd20",
-    "transfer": "attack each network with the examples of each: transfer RUN RUN",
-    "analyze": "see why: analyze architecture|curvature|landscape|path RUN",
-    "benchmark": "judge searches by a table of known accuracies: benchmark TABLE",
-    "reproduce": "tables and figures of the paper: reproduce table1 ...|all",
-    "import": "read a published checkpoint: import FILE --arch NAME",
-    "export": "write a network for other programs: export RUN --out model.onnx",
-    "leaderboard": "rank evaluations: leaderboard RUN|FOLDER ... --out FOLDER",
-    "report": "write one page of finished runs: report RUN|FOLDER ...",
-    "show": "print a genotype or a run, compare two, draw: show NAME|FILE|RUN",
-    "runs": "list the runs, the newest first: runs [FOLDER]",
-    "recipes": "list the recipes or print one: recipes [NAME]",
-    "list": "list known names: list architectures|attacks|data|spaces",
-    "completion": "complete words in a shell: completion bash|zsh|fish",
-}
-"""What each command does, in one line of at most 65 characters: with the name before it, a terminal's 80."""
-
-
 def overview() -> str:
     """Return the help of `advrush` alone."""
-    width = max(map(len, SUMMARIES))
+    from advrush.commands import VERBS
+
+    width = max(map(len, VERBS))
     return "\n".join(
         (
             "advrush: search, train, attack and analyze adversarially robust architectures",
             "",
-            *(f"  {name:<{width}}  {summary}" for name, summary in SUMMARIES.items()),
+            *(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()),
             "",
             "`advrush COMMAND --help` explains a command, its options and their defaults.",
             "Recipes are paper, small, smoke and others (`advrush recipes`), or a TOML file",
