@@ -1,4 +1,4 @@
-"""What Auto-PGD carries from step to step for each example, and when it checks its step sizes."""
+"""The state of Auto-PGD for each example, and the steps at which its step sizes are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What attacks have in common that look for the smallest perturbation of each example."""
+"""Base class of attacks that search for the smallest perturbation of each example."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ def probabilities(logits: Tensor) -> str:
     return "all outputs of the model lie in [0, 1], as probabilities do: attacks need the logits before the sigmoid"
 
 
-def odd_gradients(slope: Tensor) -> tuple[str, ...]:
+def odd_gradients(grad: Tensor) -> tuple[str, ...]:
     """Return sentences where gradients of the cross-entropy (N, ...) are zero, or no finite numbers."""
-    rows, found = slope.flatten(1), []
+    rows, found = grad.flatten(1), []
     if zero := int((rows == 0).all(dim=1).sum()):
         found.append(
             f"{zero} of {len(rows)} examples have a zero gradient of the cross-entropy: gradients may be masked"

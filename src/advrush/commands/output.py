@@ -1,4 +1,4 @@
-"""What commands print of finished runs: lines for people, or JSON."""
+"""Print finished runs: lines for people, or JSON."""
 
 from __future__ import annotations
 

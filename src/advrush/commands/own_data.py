@@ -1,4 +1,4 @@
-"""Which data a command uses: a run's, a recipe's, or a folder of one's own."""
+"""Choose the data of a command: a run's, a recipe's, or a folder of one's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images: a data set's name and how much of it."""
+"""Configuration of a data set: its name, and how many images of which size."""
 
 from __future__ import annotations
 

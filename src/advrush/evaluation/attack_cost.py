@@ -1,4 +1,4 @@
-"""What an evaluation keeps of every attack, whatever its result is: name, time, passes, warnings, examples."""
+"""The cost of an attack in an evaluation: name, time, passes, warnings, examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the norms of the smallest perturbations tell: their median, and the accuracy at every radius."""
+"""Summary of the smallest perturbations' norms: their median, and the accuracy at every radius."""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ class Network(nn.Module):
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits and the map after the second reduction."""
-        quick = fused_path_applies(x)
-        if quick:  # the layout that they are quick in; it carries through every layer
+        fused = fused_path_applies(x)
+        if fused:  # the layout in which the kernels are fast; it carries through every layer
             x = x.contiguous(memory_format=torch.channels_last)
             convolution, norm = self.stem
             assert isinstance(norm, nn.BatchNorm2d)
@@ -105,7 +105,7 @@ class Network(nn.Module):
         again = self.recompute and self.training and torch.is_grad_enabled()
         for index, module in enumerate(self.cells):
             if not isinstance(module, Cell):
-                y = run_block(module, states[-1]) if quick else module(states[-1])
+                y = run_block(module, states[-1]) if fused else module(states[-1])
             elif again:
                 y = recomputed(module, *states, drop_path=self._drop_path)
             else:

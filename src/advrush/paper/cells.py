@@ -1,4 +1,4 @@
-"""What the cells of a table hold: the runs' numbers over seeds, beside the printed ones."""
+"""Cells of the paper's tables: the runs' numbers over seeds, beside the printed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What jobs cost: multiply-accumulates from the networks' sizes, hours from the speed of finished runs."""
+"""Costs of jobs: multiply-accumulates from the networks' sizes, hours from the speed of finished runs."""
 
 from __future__ import annotations
 

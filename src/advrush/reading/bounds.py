@@ -1,4 +1,4 @@
-"""How much may be read: checked before the memory is taken, for what a header claims and for what is unpacked."""
+"""Bounds on what is read, checked before the memory is taken: what a header claims, and what is unpacked."""
 
 from __future__ import annotations
 

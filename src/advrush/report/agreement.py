@@ -1,4 +1,4 @@
-"""How far architectures agree: what different seeds of a search found."""
+"""Agreement of the architectures that different seeds of a search found."""
 
 from __future__ import annotations
 

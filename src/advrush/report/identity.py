@@ -1,4 +1,4 @@
-"""Which architecture a run is of, and with it how the run is drawn in every figure of a page."""
+"""The architecture of a run, and how its network is drawn in every figure of a page."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ def _mixing(model: nn.Module, x: Tensor) -> str:
 
 
 def _gradients(model: nn.Module, x: Tensor, y: Tensor) -> tuple[str, ...]:
-    _, _, slope = gradient(model, x, lambda logits, rows: ce(logits, y[rows]))
-    return odd_gradients(slope)
+    _, _, grad = gradient(model, x, lambda logits, rows: ce(logits, y[rows]))
+    return odd_gradients(grad)
 
 
 def _changing(model: nn.Module, x: Tensor) -> str:

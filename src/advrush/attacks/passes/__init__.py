@@ -1,1 +1,1 @@
-"""How attacks call a model: in chunks, counted, on a faster copy with exact verdicts."""
+"""Forward and backward passes of attacks: in chunks, counted, on a faster copy whose successes are verified."""

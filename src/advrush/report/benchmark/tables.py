@@ -96,7 +96,7 @@ LABELS = {
 
 
 def label(name: str) -> str:
-    """Return a score's name for people; a minus says that its sign is turned, so that higher is better."""
+    """Return a score's name for people; a minus says that its sign is changed, so that higher is better."""
     return LABELS.get(name, name.replace("_", " "))
 
 

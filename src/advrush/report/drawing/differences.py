@@ -1,4 +1,4 @@
-"""Where two genotypes differ: edges of one that the other lacks."""
+"""Edges of one genotype that another lacks."""
 
 from __future__ import annotations
 
