@@ -48,7 +48,7 @@ def largest_loss(
     check(restarts >= 1, "restarts", restarts, "a whole number >= 1")
     threat = Linf(eps)
     generator = torch.Generator().manual_seed(seed)
-    starts = [threat.uniform(x, threat.sample(tuple(x.shape), generator)).clamp(0, 1) for _ in range(restarts)]
+    starts = [threat.random_start(x, threat.sample(tuple(x.shape), generator)).clamp(0, 1) for _ in range(restarts)]
     parts = []
     with evaluating(model), frozen(model):
         for begin in range(0, len(x), batch_size):

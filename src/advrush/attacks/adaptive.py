@@ -84,7 +84,7 @@ class Adaptive(Staged):
 
     def _start(self, x: Tensor, stream: RandomStream) -> Tensor:
         noise = stream.each(tuple(x.shape[1:]), normal=self.norm == "L2")
-        return threat_model(self.norm, self.eps).uniform(x, noise).clamp(0.0, 1.0)
+        return threat_model(self.norm, self.eps).random_start(x, noise).clamp(0.0, 1.0)
 
     def _open(self, model: nn.Module, x: Tensor, point: Tensor, w: Tensor) -> Tensor:
         """Return the point after steps of length eps up <w, logits>."""

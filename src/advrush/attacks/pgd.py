@@ -143,7 +143,8 @@ class PGD(Runnable):
     restarts: int = 1
     """Random starts."""
     start: Literal["uniform", "normal", "none"] = "uniform"
-    """Start anywhere in the ball, at x + 0.001 N(0, 1) (adversarial training), or at x."""
+    """uniform: anywhere in the cube (Linf), on the sphere (L2), at a sparse point of it (L1); normal: at
+    x + 0.001 N(0, 1) (adversarial training); none: at x."""
     loss: Literal["ce", "margin", "dlr", "pma"] = "ce"
     """Cross-entropy, the margin of Carlini and Wagner, the difference-of-logits ratio, the margin of probabilities."""
     norm: Norm = "Linf"
@@ -214,7 +215,7 @@ class PGD(Runnable):
     def _begin(self, x: Tensor, generator: torch.Generator) -> Tensor:
         threat = threat_model(self.norm, self.eps)
         if self.start == "uniform":
-            return threat.uniform(x, threat.sample(tuple(x.shape), generator)).clamp(0.0, 1.0)
+            return threat.random_start(x, threat.sample(tuple(x.shape), generator)).clamp(0.0, 1.0)
         if self.start == "normal":
             noise = upload(torch.randn(x.shape, generator=generator, device=generator.device), x)
             return threat.project(x + 0.001 * noise, x)

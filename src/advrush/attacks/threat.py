@@ -57,8 +57,8 @@ class ThreatModel(ABC):
         return 1e-6
 
     @abstractmethod
-    def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Return `x` moved by `noise` (from `sample`) into the ball, not yet clipped to [0, 1]."""
+    def random_start(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return the start of an attack: `x` moved by `noise` (from `sample`) in the ball, not yet in [0, 1]."""
 
     @abstractmethod
     def sphere(self, x: Tensor, noise: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class ThreatModel(ABC):
 
     @abstractmethod
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Return the raw random numbers that `uniform` takes, on the generator's device."""
+        """Return the raw random numbers that `random_start` takes, on the generator's device."""
 
     @abstractmethod
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Linf(ThreatModel):
         """Return uniform numbers in [0, 1)."""
         return torch.rand(shape, generator=generator, device=generator.device)
 
-    def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
+    def random_start(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return a point drawn evenly from the cube around `x`."""
         return x + self.eps * (2 * upload(noise, x) - 1)
 
@@ -137,7 +137,7 @@ class L2(ThreatModel):
         """Return normal numbers."""
         return torch.randn(shape, generator=generator, device=generator.device)
 
-    def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
+    def random_start(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return a point on the sphere around `x`, where the strongest starts lie."""
         return self.sphere(x, upload(noise, x))
 
@@ -186,7 +186,7 @@ class L1(ThreatModel):
         """Return uniform numbers in [0, 1)."""
         return torch.rand(shape, generator=generator, device=generator.device)
 
-    def uniform(self, x: Tensor, noise: Tensor) -> Tensor:
+    def random_start(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return a point on the sphere around `x` that differs from it in as few pixel values as a step changes.
 
         PGD's steps would need long to take back a start that changes all of them.
