@@ -199,7 +199,7 @@ def test_first_derivatives_alone_take_the_kernels_backward_pass(monkeypatch: pyt
     y = run_separable(chain, x, weight)
     assert y is not None
     got = torch.autograd.grad(y, [x, weight, *module.parameters()], dy)
-    assert called.count("separable_backward") == 2
+    assert called == ["chain_forward", "chain_backward"]
     for each, other in zip(got, wanted, strict=True):
         close(each, other, 1e-10)
 

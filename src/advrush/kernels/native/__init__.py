@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -60,18 +61,27 @@ def laid_out(x: Tensor) -> Tensor:
     return x.detach().contiguous(memory_format=torch.channels_last)
 
 
-def call(name: str, dtype: torch.dtype, *arguments: int | Tensor | None) -> None:
-    """Call a kernel: integers as they are, tensors by their address, None as a null pointer; on torch's threads.
+def call(name: str, dtype: torch.dtype, *arguments: int | bytes | Tensor | None) -> None:
+    """Call a kernel: integers as they are, tensors and bytes by their address, None as a null pointer; on torch's threads.
 
     Tensors must be dense, maps `laid_out`. They stay alive during the call as the caller holds them.
     """
+    function = _function(f"{name}_{SUFFIX[dtype]}", tuple(type(a) is bytes for a in arguments))
+    function(*[_argument(a) for a in arguments], torch.get_num_threads())
+
+
+def _argument(value: int | bytes | Tensor | None) -> int | bytes:
+    if isinstance(value, Tensor):
+        return value.data_ptr()
+    return 0 if value is None else value
+
+
+@lru_cache(maxsize=64)
+def _function(name: str, texts: tuple[bool, ...]) -> Callable[..., None]:
+    """Return a kernel that takes bytes where `texts` says so, else integers and addresses, and the number of threads."""
     kernels = library()
     assert kernels is not None, "`applies` was asked first"
-    function = getattr(kernels, f"{name}_{SUFFIX[dtype]}")
-    function(*(_argument(a) for a in arguments), ctypes.c_int(torch.get_num_threads()))
-
-
-def _argument(value: int | Tensor | None) -> ctypes.c_int64 | ctypes.c_void_p:
-    if isinstance(value, int):
-        return ctypes.c_int64(value)
-    return ctypes.c_void_p(None if value is None else value.data_ptr())
+    function = getattr(kernels, name)
+    function.restype = None
+    function.argtypes = [*(ctypes.c_char_p if text else ctypes.c_int64 for text in texts), ctypes.c_int]
+    return function  # type: ignore[no-any-return]

@@ -6,15 +6,60 @@
 
 namespace {
 
+// What becomes of a product v before it is stored; every part is optional. Maps are laid out as the one stored to.
+template <class T>
+struct After {
+    const T* bias = nullptr;                // (padded channels,), added to v
+    T *sum = nullptr, *product = nullptr;   // (padded channels,): v and v `with` are added, over the pixels
+    const T* with = nullptr;                // a map; v itself if it is null
+    bool rectify = false;                   // store the positive part
+    bool scale = false, add = false;        // store `factor` v, and add what is there
+    T factor = 1;
+};
+
 // Where the product of pixels and a matrix goes.
 template <class T>
 struct Out {
     T* to;
     size_t step, block;  // between pixels, between blocks of channels
     int channels;        // how many are stored; all of a block's if it lies in scratch memory
-    const T* bias;       // (padded channels,) or null
-    T *sum, *square;     // (padded channels,) to add to, or null
+    After<T> after;
 };
+
+// Store PX sums of one block of channels, `channel` the first of them.
+template <class T, int PX, int NV>
+inline void finish(Vec<T> (&sum)[PX][NV], int v, const Out<T>& out, int channel) {
+    constexpr int L = Simd<T>::LANES;
+    const After<T>& after = out.after;
+    const size_t offset = size_t(channel / L) * out.block;
+    const int left = out.channels - channel;
+    T* to = out.to + offset;
+    if (after.bias) {
+        Vec<T> b = load(after.bias + channel);
+#pragma GCC unroll 8
+        for (int j = 0; j < PX; j++) sum[j][v] += b;
+    }
+    if (after.product) {
+        Vec<T> total{}, product{};
+        const T* with = after.with + offset;
+#pragma GCC unroll 8
+        for (int j = 0; j < PX; j++)
+            total += sum[j][v], product += sum[j][v] * (after.with ? load_channels(with + j * out.step, left) : sum[j][v]);
+        store(after.sum + channel, load(after.sum + channel) + total);
+        store(after.product + channel, load(after.product + channel) + product);
+    }
+    if (after.rectify)
+#pragma GCC unroll 8
+        for (int j = 0; j < PX; j++) sum[j][v] = positive<T>(sum[j][v]);
+    if (after.scale)
+#pragma GCC unroll 8
+        for (int j = 0; j < PX; j++) {
+            sum[j][v] *= every(after.factor);
+            if (after.add) sum[j][v] += load_channels(to + j * out.step, left);
+        }
+#pragma GCC unroll 8
+    for (int j = 0; j < PX; j++) store_channels(to + j * out.step, sum[j][v], left);
+}
 
 // PX pixels (blocks, ., LANES) times a panel of NV blocks of columns of weight (inner, columns).
 template <class T, int PX, int NV>
@@ -41,25 +86,7 @@ inline void panel(const T* in, size_t in_block, int inner, const T* weight, int 
         }
     }
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; v++) {
-        const int channel = column + v * L;
-        if (out.bias) {
-            Vec<T> b = load(out.bias + channel);
-#pragma GCC unroll 8
-            for (int j = 0; j < PX; j++) sum[j][v] += b;
-        }
-        T* to = out.to + size_t(channel / L) * out.block;
-        const int left = out.channels - channel;
-#pragma GCC unroll 8
-        for (int j = 0; j < PX; j++) store_channels(to + j * out.step, sum[j][v], left);
-        if (out.sum) {
-            Vec<T> total = sum[0][v], square = sum[0][v] * sum[0][v];
-#pragma GCC unroll 8
-            for (int j = 1; j < PX; j++) total += sum[j][v], square += sum[j][v] * sum[j][v];
-            store(out.sum + channel, load(out.sum + channel) + total);
-            store(out.square + channel, load(out.square + channel) + square);
-        }
-    }
+    for (int v = 0; v < NV; v++) finish<T, PX, NV>(sum, v, out, column + v * L);
 }
 
 template <class T, int PX>
@@ -81,6 +108,7 @@ void multiply(int pixels, const T* in, size_t in_block, int inner, const T* weig
         else if (take == 2) panels<T, 2>(in, in_block, inner, weight, columns, out);
         else panels<T, 1>(in, in_block, inner, weight, columns, out);
         pixels -= take, in += take * L, out.to += take * out.step;
+        if (out.after.with) out.after.with += take * out.step;
     }
 }
 

@@ -6,7 +6,7 @@ next ReLU are applied where z is read, and the sums of batch norm are taken wher
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -14,18 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
 
 from advrush.kernels import native
-from advrush.kernels import separable_conv as kernel
-from advrush.kernels.batch_statistics import fixed_scale_and_shift, normalize_batch, track
+from advrush.kernels import separable_chain as kernel
+from advrush.kernels.batch_statistics import fixed_scale_and_shift, normalize_batch
 from advrush.kernels.depthwise_conv import depthwise_conv2d
-from advrush.kernels.native_norm import (
-    BatchStatistics,
-    NormGradients,
-    channel_sums,
-    combine,
-    norm_gradients,
-    statistics,
-)
-from advrush.kernels.separable_conv import Before, Cotangent, StageShape
+from advrush.kernels.separable_chain import Link, Norm, Wanted
+from advrush.kernels.separable_conv import StageShape
 from advrush.models.fused.conv_chain import Chain
 from advrush.models.fused.layers import is_depthwise, is_pointwise
 
@@ -76,137 +69,105 @@ def run_separable(chain: Chain, x: Tensor, weight: Tensor | None = None, node: T
     stages = separable_stages(chain)
     if stages is None or not native.applies(x, *(() if node is None else (node,))):
         return None
-    weights = [each for stage in stages for each in (stage.depthwise.weight, stage.pointwise.weight)]
-    if any(w.dtype != x.dtype or type(w) is not nn.Parameter for w in weights) or x.numel() == 0:
+    convolutions = [each for stage in stages for each in (stage.depthwise.weight, stage.pointwise.weight)]
+    if any(w.dtype != x.dtype or type(w) is not nn.Parameter for w in convolutions) or x.numel() == 0:
         return None
     norms = [stage.norm for stage in stages]
+    if weight is not None and weight.dtype != x.dtype:
+        return None
+    if any(each.dtype != x.dtype for norm in norms for each in _floating(norm)):
+        return None
     if all(norm.training and norm.track_running_stats and norm.momentum is not None for norm in norms):
         affine = [each for norm in norms for each in (norm.weight, norm.bias)]
-        plan = _Plan(stages, tuple(norm.eps for norm in norms))
-        y, *found = _Chain.apply(plan, x, weight, node, *weights, *affine)  # type: ignore[no-untyped-call]
-        for i, norm in enumerate(norms):
-            track([norm], found[2 * i], found[2 * i + 1], y.numel() // y.shape[1])
-        return cast(Tensor, y)
+        return _Chain.apply(stages, x, weight, node, *convolutions, *affine)  # type: ignore[no-any-return, no-untyped-call]
     if any(norm.training or norm.running_var is None for norm in norms) or weight is not None or node is not None:
         return None
-    trained = [*weights, *(p for norm in norms if norm.affine for p in (norm.weight, norm.bias))]
+    trained = [*convolutions, *(p for norm in norms if norm.affine for p in (norm.weight, norm.bias))]
     if any(w.requires_grad for w in trained):  # folded, they would have no gradient
         return None
     return _Frozen.apply(stages, x)  # type: ignore[no-any-return, no-untyped-call]
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What `_Chain` needs beside tensors."""
-
-    stages: Stages
-    eps: tuple[float, ...]
+def _floating(norm: nn.BatchNorm2d) -> list[Tensor]:
+    """Return what a batch norm has of scale, shift and running statistics."""
+    return [each for each in (norm.weight, norm.bias, norm.running_mean, norm.running_var) if each is not None]
 
 
 class _Chain(torch.autograd.Function):
-    """The chain with batch statistics; returns y and, for each stage, mean and biased variance of the batch."""
+    """The chain with batch statistics; moves the running ones."""
 
     @staticmethod
     def forward(
-        ctx: Any, plan: _Plan, x: Tensor, weight: Tensor | None, node: Tensor | None, *parameters: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        maps, found = [x], []
-        before = Before(rectify=True)
-        for i, stage in enumerate(plan.stages):
-            filters, matrix, gamma, beta = _parameters(parameters, i, len(plan.stages))
-            z, sums = kernel.forward(maps[-1], filters, matrix, stage.shape, before, sums=True)
-            assert sums is not None
-            found.append(statistics(sums, z.numel() // z.shape[1], plan.eps[i]))
-            before = _normalized(found[-1], gamma, beta, x.dtype)
-            maps.append(z)
-        assert before.scale is not None
-        assert before.shift is not None
-        scale, shift = before.scale, before.shift
-        if weight is not None:
-            scale, shift = scale * weight, shift * weight
-        out = node if node is not None else torch.empty_like(maps[-1])
+        ctx: Any, stages: Stages, x: Tensor, weight: Tensor | None, node: Tensor | None, *parameters: Tensor | None
+    ) -> Tensor:
+        links = _links(stages, parameters, moved=True)
+        maps, found = kernel.output_maps(x, links), kernel.empty_statistics(x, links)
+        links = [link._replace(z=z, found=own) for link, z, own in zip(links, maps, found, strict=True)]
+        y = torch.empty_like(maps[-1]) if node is None else node
+        kernel.forward(x, links, weight, node, y)
         if node is not None:
             ctx.mark_dirty(node)
-        y = combine(maps[-1], scale, shift, node, out=out)
-        ctx.plan, ctx.found, ctx.adds = plan, found, node is not None
-        ctx.save_for_backward(weight, *parameters, *maps)
-        tracked = [each.to(x.dtype) for one in found for each in (one.mean, one.variance)]
-        ctx.mark_non_differentiable(*tracked)
+        ctx.stages, ctx.adds = stages, node is not None
+        ctx.save_for_backward(x, weight, *parameters, *maps, *found)
         ctx.set_materialize_grads(False)
-        return y, *tracked
+        return y
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-        plan, dy = ctx.plan, cotangents[0]
+        (dy,), needs = cotangents, ctx.needs_input_grad
         if dy is None:
-            return (None,) * len(ctx.needs_input_grad)
-        weight, *rest = ctx.saved_tensors
-        count = len(plan.stages)
-        parameters, maps = rest[: 4 * count], rest[4 * count :]
+            return (None,) * len(needs)
+        x, weight, *rest = ctx.saved_tensors
+        count = len(ctx.stages)
+        parameters, maps, found = rest[: 4 * count], rest[4 * count : 5 * count], rest[5 * count :]
         node = dy if ctx.adds else None
         if torch.is_grad_enabled():
-            return None, *_differentiable(ctx, weight, parameters, maps[0], dy, node)
-        dy = dy.contiguous(memory_format=torch.channels_last)
-        gradients: list[Tensor | None] = [None] * len(parameters)
-        sums, given, d_weight = channel_sums(dy, maps[-1]), dy, None
-        for i in reversed(range(count)):
-            filters, matrix, gamma, beta = _parameters(parameters, i, count)
-            scale = torch.ones_like(sums[0]) if gamma is None else gamma.detach().double()
-            last = i == count - 1
-            factor = weight.detach().double() if last and weight is not None else None
-            norm = norm_gradients(sums, scale if factor is None else scale * factor, ctx.found[i], dy.dtype)
-            if factor is not None and ctx.needs_input_grad[2]:
-                d_weight = _weight_gradient(norm, scale, beta).to(weight.dtype).view_as(weight)
-            for slot, found in ((2 * count + 2 * i, norm.scale), (2 * count + 2 * i + 1, norm.shift)):
-                if ctx.needs_input_grad[4 + slot]:
-                    gradients[slot] = (found if factor is None else found * factor).to(dy.dtype)
-            before = Before(rectify=True)
-            if i:
-                before = _normalized(ctx.found[i - 1], *_parameters(parameters, i - 1, count)[2:], dy.dtype)
-            wanted = (ctx.needs_input_grad[4 + 2 * i], ctx.needs_input_grad[4 + 2 * i + 1])
-            if not (any(wanted) or ctx.needs_input_grad[1] or any(ctx.needs_input_grad[4 : 4 + 2 * i])):
-                break
-            cotangent = Cotangent(given, maps[i + 1], norm.a, norm.b, norm.e)
-            back = kernel.backward(
-                maps[i], filters, matrix, plan.stages[i].shape, before, cotangent, weights=wanted, sums=i > 0
-            )
-            gradients[2 * i], gradients[2 * i + 1] = back.depthwise, back.pointwise
-            given = back.x
-            if back.sums is not None:
-                sums = back.sums
-        dx = given if ctx.needs_input_grad[1] else None
+            return None, *_differentiable(ctx, weight, parameters, x, dy, node)
+        links = _links(ctx.stages, parameters, moved=False)
+        links = [link._replace(z=z, found=own) for link, z, own in zip(links, maps, found, strict=True)]
+        dx = torch.empty_like(x) if needs[1] else None
+        d_weight = None if weight is None or not needs[2] else torch.empty_like(weight)
+        gradients = [
+            torch.empty_like(each, memory_format=torch.contiguous_format) if need and each is not None else None
+            for each, need in zip(parameters, needs[4:], strict=True)
+        ]
+        wanted = [Wanted(*_parameters(gradients, i, count)) for i in range(count)]
+        kernel.backward(x, links, weight, native.laid_out(dy), dx=dx, d_weight=d_weight, wanted=wanted)
         return None, dx, d_weight, node, *gradients
 
 
-def _parameters(parameters: Any, stage: int, count: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+def _links(stages: Stages, parameters: Sequence[Tensor | None], *, moved: bool) -> list[Link]:
+    """Return the stages of a trained chain as the kernels take them; `moved`: with their running statistics."""
+    links = []
+    for i, stage in enumerate(stages):
+        depthwise, pointwise, scale, shift = _parameters(parameters, i, len(stages))
+        assert depthwise is not None
+        assert pointwise is not None
+        norm = stage.norm
+        running = (norm.running_mean, norm.running_var, norm.num_batches_tracked) if moved else (None, None, None)
+        own = Norm(scale, shift, *running, norm.eps, norm.momentum or 0.0)
+        links.append(Link(stage.shape, kernel.as_dense(depthwise), kernel.as_dense(pointwise), own))
+    return links
+
+
+def _parameters(
+    parameters: Sequence[Tensor | None], stage: int, count: int
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """Return filters, matrix, scale and shift of a stage from the list of a chain: convolutions first, then norms."""
     first, second = 2 * stage, 2 * (count + stage)
-    return (*parameters[first : first + 2], *parameters[second : second + 2])
-
-
-def _normalized(found: BatchStatistics, gamma: Tensor | None, beta: Tensor | None, dtype: torch.dtype) -> Before:
-    """Return batch norm and ReLU as what is done before the next stage."""
-    scale = found.inverse_std if gamma is None else found.inverse_std * gamma.detach().double()
-    shift = -found.mean * scale if beta is None else beta.detach().double() - found.mean * scale
-    return Before(True, scale.to(dtype), shift.to(dtype))
-
-
-def _weight_gradient(norm: NormGradients, scale: Tensor, beta: Tensor | None) -> Tensor:
-    """Return <dy, norm(z)>."""
-    along = torch.dot(norm.scale, scale)
-    return along if beta is None else along + torch.dot(norm.shift, beta.detach().double())
+    return (*parameters[first : first + 2], *parameters[second : second + 2])  # type: ignore[return-value]
 
 
 def _differentiable(
     ctx: Any, weight: Tensor | None, parameters: list[Tensor | None], x: Tensor, dy: Tensor, node: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of x, weight, node and parameters in operations that autograd can go through once more."""
-    plan, count = ctx.plan, len(ctx.plan.stages)
+    count = len(ctx.stages)
     y = x
-    for i, stage in enumerate(plan.stages):
+    for i, stage in enumerate(ctx.stages):
         filters, matrix, gamma, beta = _parameters(parameters, i, count)
         u = depthwise_conv2d(relu(y), filters, stride=stage.shape.stride, dilation=stage.shape.dilation)
-        y = normalize_batch(conv2d(u, matrix), gamma, plan.eps[i], beta)[0]
+        y = normalize_batch(conv2d(u, matrix), gamma, stage.norm.eps, beta)[0]
     y = y if weight is None else weight * y
     needs = ctx.needs_input_grad
     inputs = [x, weight, *parameters]
@@ -221,32 +182,41 @@ class _Frozen(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, stages: Stages, x: Tensor) -> Tensor:
-        maps = [x]
-        for stage in stages:
-            matrix, bias = _folded(stage)
-            before = Before(rectify=True)
-            maps.append(kernel.forward(maps[-1], stage.depthwise.weight, matrix, stage.shape, before, bias=bias)[0])
-        ctx.stages = stages
-        ctx.save_for_backward(*maps[:-1])
+        links = _frozen_links(stages)
+        maps = kernel.output_maps(x, links)
+        links = [link._replace(z=z) for link, z in zip(links, maps, strict=True)]
+        kernel.frozen_forward(x, links)
+        ctx.stages, ctx.links = stages, [link._replace(z=None) for link in links]
+        ctx.save_for_backward(x, *maps[:-1])
         return maps[-1]
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        maps, (dy,) = ctx.saved_tensors, cotangents
+        (x, *maps), (dy,) = ctx.saved_tensors, cotangents
         if torch.is_grad_enabled():
-            y = maps[0]
+            y = x
             for stage in ctx.stages:
                 matrix, bias = _folded(stage)
                 filters = stage.depthwise.weight.detach()
                 u = depthwise_conv2d(relu(y), filters, stride=stage.shape.stride, dilation=stage.shape.dilation)
                 y = conv2d(u, matrix, bias)
-            return None, torch.autograd.grad(y, maps[0], dy, create_graph=True)[0]
-        dy = dy.contiguous(memory_format=torch.channels_last)
-        for stage, x in zip(reversed(ctx.stages), reversed(maps), strict=True):
-            matrix, _ = _folded(stage)
-            before, cotangent = Before(rectify=True), Cotangent(dy)
-            dy = kernel.backward(x, stage.depthwise.weight, matrix, stage.shape, before, cotangent).x
-        return None, dy
+            return None, torch.autograd.grad(y, x, dy, create_graph=True)[0]
+        links = [link._replace(z=z) for link, z in zip(ctx.links, [*maps, None], strict=True)]
+        dx = torch.empty_like(x)
+        kernel.frozen_backward(x, links, native.laid_out(dy), dx)
+        return None, dx
+
+
+def _frozen_links(stages: Stages) -> list[Link]:
+    """Return the stages of a frozen chain as the kernels take them."""
+    return [
+        Link(
+            stage.shape, kernel.as_dense(stage.depthwise.weight), kernel.as_dense(stage.pointwise.weight),
+            Norm(norm.weight, norm.bias, norm.running_mean, norm.running_var, None, norm.eps, 0.0),
+        )
+        for stage in stages
+        for norm in [stage.norm]
+    ]  # fmt: skip
 
 
 def _folded(stage: SeparableStage) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch.nn.grad import conv2d_input
 from advrush.kernels import depthwise_conv as depthwise
 from advrush.kernels import native, separable_conv
 from advrush.kernels.batch_statistics import fixed_scale_and_shift
+from advrush.kernels.separable_chain import Link, Norm
 from advrush.kernels.separable_conv import Before, StageShape
 from advrush.models.fused.conv_chain import Stage
 from advrush.models.fused.layers import even_and_odd, is_depthwise, is_pointwise
@@ -63,6 +64,13 @@ class Affine:
             return self._separable.vjp(c, size, mask)
         q = self._vjp(c, size)
         return q if mask is None else masked(q, mask)
+
+    def link(self) -> Link | None:
+        """Return the stage as compiled kernels take it, its bias as a shift; None unless it is a separable convolution."""
+        if self._separable is None:
+            return None
+        bias = Norm(None, self.bias, None, None, None, 0.0, 0.0)
+        return Link(self._separable.shape, self._separable.filters, self._separable.matrix, bias)
 
     def _vjp(self, c: Tensor, size: Size) -> Tensor:
         if self._scale is not None:

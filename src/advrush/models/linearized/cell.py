@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from advrush.kernels import native
 from advrush.models.fused.cell import Term, terms_of
 from advrush.models.fused.conv_chain import Chain, read_chain
 from advrush.models.linearized.activations import LinearizedFeature, linearize
 from advrush.models.linearized.affine import Affine, fold
-from advrush.models.linearized.primitive import LinearizedPrimitive, dot
+from advrush.models.linearized.primitive import LinearizedPrimitive
+from advrush.models.linearized.term import LinearizedTerm, linearize_term
 from advrush.models.supernet import Cell
 
 T = TypeVar("T")
@@ -55,18 +57,19 @@ class LinearizedCell:
         given = zip(cell.inputs, inputs, strict=True)
         self._inputs = [LinearizedPrimitive(stages, linearize(chain.feature, x)) for (chain, stages), x in given]
         self._features: list[Features] = []
-        self._terms: dict[Term, LinearizedPrimitive] = {}
-        nodes = _States(cell, [each.value() for each in self._inputs])
+        self._terms: dict[Term, LinearizedTerm] = {}
+        values: dict[int, Tensor] = {i: each.value() for i, each in enumerate(self._inputs)}
         for state, outgoing in enumerate(cell.outgoing):
             features: Features = {}
             for term in outgoing:
                 chain = _some(term.chain)
                 if chain.key not in features:
-                    features[chain.key] = linearize(chain.feature, nodes.values[state])
-                self._terms[term] = LinearizedPrimitive(cell.stages[term], features[chain.key])
-                nodes.add(term, self._terms[term].value())
+                    features[chain.key] = linearize(chain.feature, values[state])
+                self._terms[term], values[term.target] = linearize_term(
+                    cell.stages[term], features[chain.key], cell.weight[term], values.get(term.target)
+                )
             self._features.append(features)
-        self._value = nodes.joined()
+        self._value = self._joined(values)
 
     def value(self) -> Tensor:
         """Return the joined output nodes f."""
@@ -78,16 +81,21 @@ class LinearizedCell:
         `cotangents` are those of the states for c (`vjp(c).states`): a term's gradient is <cotangent of its target,
         its own tangent>.
         """
-        given = zip(self._inputs, inputs, strict=True)
-        tangents = _States(self.cell, [each.jvp(each.feature.jvp(t)) for each, t in given])
+        given = enumerate(zip(self._inputs, inputs, strict=True))
+        tangents: dict[int, Tensor] = {i: each.jvp(each.feature.jvp(t)) for i, (each, t) in given}
         edge_gradients: EdgeGradients = {}
         for state, outgoing in enumerate(self.cell.outgoing):
-            t = {key: feature.jvp(tangents.values[state]) for key, feature in self._features[state].items()}
+            of_features: dict[tuple[object, ...], Tensor] = {}
             for term in outgoing:
-                y = self._terms[term].jvp(t[_some(term.chain).key])
-                edge_gradients[term] = dot(cotangents[term.target], y)
-                tangents.add(term, y)
-        return tangents.joined(), edge_gradients
+                own, key, t = self._terms[term], _some(term.chain).key, tangents[state]
+                if not own.includes_feature:
+                    if key not in of_features:
+                        of_features[key] = self._features[state][key].jvp(t)
+                    t = of_features[key]
+                tangents[term.target], edge_gradients[term] = own.add_jvp(
+                    t, tangents.get(term.target), cotangents[term.target]
+                )
+        return self._joined(tangents), edge_gradients
 
     def vjp(self, c: Tensor, *, edges: bool = True) -> CellVJP:
         """Return J^T c for a cotangent c of the output f and, with `edges`, the edge gradients of <c, f>."""
@@ -97,59 +105,41 @@ class LinearizedCell:
         totals: list[Tensor | None] = [None] * len(states)
         edge_gradients: EdgeGradients = {}
         for state in reversed(range(len(states))):
-            back, found = self._backward(state, states, totals)
+            part = parts.get(state)
+            start = None if part is None else part.clone(memory_format=torch.channels_last)
+            back, found = self._backward(state, start, states, totals)
             edge_gradients.update(found)
-            if state in parts:
-                part = parts[state].contiguous(memory_format=torch.channels_last)
-                back = part if back is None else back + part
             states[state] = _some(back)
             totals[state] = _some(back).sum(dim=(0, 2, 3)) if edges else None
         given = zip(self._inputs, states, strict=False)
         return CellVJP([each.feature.vjp(each.vjp(state)[0]) for each, state in given], edge_gradients, states)
 
     def _backward(
-        self, state: int, cotangents: Sequence[Tensor], totals: Sequence[Tensor | None]
+        self, state: int, total: Tensor | None, cotangents: Sequence[Tensor], totals: Sequence[Tensor | None]
     ) -> tuple[Tensor | None, EdgeGradients]:
-        """Return the sum of the VJPs of the terms that leave `state`, and these terms' gradients.
+        """Return `total`, overwritten, plus the VJPs of the terms that leave `state`, and these terms' gradients.
 
         `totals` are the sums of the later states' cotangents over all pixels, None where no gradients are wanted.
         """
-        sums: dict[tuple[object, ...], Tensor] = {}
+        of_features: dict[tuple[object, ...], Tensor] = {}
         edge_gradients: EdgeGradients = {}
         for term in self.cell.outgoing[state]:
-            q, gradient = self._terms[term].vjp(cotangents[term.target], totals[term.target])
+            own, key = self._terms[term], _some(term.chain).key
+            c, sums = cotangents[term.target], totals[term.target]
+            if own.includes_feature:
+                total, gradient = own.add_vjp(c, total, sums)
+            else:
+                of_features[key], gradient = own.add_vjp(c, of_features.get(key), sums)
             if gradient is not None:
                 edge_gradients[term] = gradient
-            key, weight = _some(term.chain).key, self.cell.weight[term]
-            if key in sums:
-                sums[key].addcmul_(q, weight)
-            else:
-                sums[key] = q * weight
-        total: Tensor | None = None
-        for key, c in sums.items():
-            part = self._features[state][key].vjp(c)
-            total = part if total is None else total.add_(part)
+        for key, q in of_features.items():
+            back = native.laid_out(self._features[state][key].vjp(q))
+            total = back if total is None else total.add_(back)
         return total, edge_gradients
 
-
-class _States:
-    """The states of a cell, or their tangents, summed up term by term."""
-
-    def __init__(self, cell: FoldedCell, inputs: list[Tensor]) -> None:
-        self.cell = cell
-        self.values: dict[int, Tensor] = dict(enumerate(inputs))
-
-    def add(self, term: Term, y: Tensor) -> None:
-        """Add `weight * y` to the target of `term`."""
-        weight = self.cell.weight[term]
-        if term.target in self.values:
-            self.values[term.target].addcmul_(y, weight)
-        else:
-            self.values[term.target] = y * weight
-
-    def joined(self) -> Tensor:
+    def _joined(self, states: Mapping[int, Tensor]) -> Tensor:
         """Return the output nodes concatenated."""
-        return torch.cat([self.values[i] for i in self.cell.topology.outputs], dim=1)
+        return torch.cat([states[i] for i in self.cell.topology.outputs], dim=1)
 
 
 def _chain(module: torch.nn.Module) -> Chain:
