@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from advrush.kernels import native, native_norm
+
 
 def library_is_inexact(x: Tensor) -> bool:
     """Tell whether x (N, C, H, W) lies where the library's own sums lose digits."""
@@ -29,8 +31,16 @@ def normalize_batch(
     if not library_is_inexact(x):
         y, mean, inverse_std = torch.ops.aten.native_batch_norm(x, scale, bias, None, None, True, 0.0, eps)
         return y, mean.detach(), inverse_std.detach().double().square().reciprocal() - eps
+    if compiled(x, scale, bias):
+        y, mean, variance = _Compiled.apply(x, scale, bias, eps)  # type: ignore[no-untyped-call]
+        return y, mean, variance
     mean, variance = statistics(x)
     return _Normalize.apply(x, scale, bias, mean, variance, eps), mean, variance  # type: ignore[no-untyped-call]
+
+
+def compiled(x: Tensor, *vectors: Tensor | None) -> bool:
+    """Tell whether the compiled kernels take x (N, C, H, W) with these scales and shifts."""
+    return x.numel() > 0 and native.applies(x) and all(each is None or each.dtype == x.dtype for each in vectors)
 
 
 @torch.no_grad()
@@ -100,6 +110,38 @@ class _Normalize(torch.autograd.Function):
             )
         gradients = (gradient if want else None for gradient, want in zip(found, wanted, strict=True))
         return *gradients, None, None, None
+
+
+class _Compiled(torch.autograd.Function):
+    """The same by the compiled kernels; returns y, and mean and biased variance (C,) of the type of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, ...]:
+        found = native_norm.statistics(native_norm.channel_sums(x, x), x.numel() // x.shape[1], eps)
+        factor = found.inverse_std if scale is None else found.inverse_std * scale
+        shift = -found.mean * factor if bias is None else bias - found.mean * factor
+        y = native_norm.combine(x, factor.to(x.dtype), shift.to(x.dtype), out=torch.empty_like(x))
+        ctx.save_for_backward(x, scale)
+        ctx.found, ctx.eps = found, eps
+        tracked = found.mean.to(x.dtype), found.variance.to(x.dtype)
+        ctx.mark_non_differentiable(*tracked)
+        ctx.set_materialize_grads(False)
+        return y, *tracked
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        (x, scale), dy, wanted = ctx.saved_tensors, cotangents[0], ctx.needs_input_grad[:3]
+        if dy is None:
+            return None, None, None, None
+        if torch.is_grad_enabled():
+            dx, along, total = _differentiable(x, scale, dy, ctx.eps)
+        else:
+            dy = native.laid_out(dy)
+            factor = torch.ones_like(ctx.found.mean) if scale is None else scale.double()
+            norm = native_norm.norm_gradients(native_norm.channel_sums(dy, x), factor, ctx.found, x.dtype)
+            along, total = norm.scale.to(x.dtype), norm.shift.to(x.dtype)
+            dx = native_norm.combine(dy, norm.a, norm.e, x, norm.b, out=torch.empty_like(x)) if wanted[0] else None
+        return *(each if want else None for each, want in zip((dx, along, total), wanted, strict=True)), None
 
 
 def _differentiable(x: Tensor, scale: Tensor | None, dy: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:

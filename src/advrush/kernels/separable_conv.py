@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -19,7 +20,17 @@ class StageShape(NamedTuple):
 
     def is_built(self) -> bool:
         """Return whether a kernel was compiled for it."""
-        return self.kernel in (3, 5, 7) and self.stride in (1, 2) and self.dilation in (1, 2)
+        return self == POINTWISE or (self.kernel in (3, 5, 7) and self.stride in (1, 2) and self.dilation in (1, 2))
+
+
+POINTWISE = StageShape(1, 1, 1)
+"""That of a stage without a depthwise convolution: a filter of ones, `no_filters`."""
+
+
+@lru_cache(maxsize=64)
+def no_filters(channels: int, dtype: torch.dtype) -> Tensor:
+    """Return the filters (C, 1, 1, 1) of ones."""
+    return torch.ones(channels, 1, 1, 1, dtype=dtype)
 
 
 class Before(NamedTuple):

@@ -97,6 +97,7 @@ Kernels<T> kernels(int s, int d) {
 }
 template <class T>
 Kernels<T> kernels(int k, int s, int d) {
+    if (k == 1) return kernels<T, 1, 1, 1>();  // a stage without a depthwise convolution has a filter of ones
     return k == 3 ? kernels<T, 3>(s, d) : k == 5 ? kernels<T, 5>(s, d) : kernels<T, 7>(s, d);
 }
 

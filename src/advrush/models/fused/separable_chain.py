@@ -1,5 +1,7 @@
 """A chain of separable convolutions, each ReLU, depthwise, pointwise, batch norm, as one function of compiled kernels.
 
+A stage may lack the depthwise convolution.
+
 Between the stages nothing but the pointwise convolutions' outputs z is stored: batch norm's scale and shift and the
 next ReLU are applied where z is read, and the sums of batch norm are taken where z and its gradient are written.
 """
@@ -18,7 +20,7 @@ from advrush.kernels import separable_chain as kernel
 from advrush.kernels.batch_statistics import fixed_scale_and_shift, normalize_batch
 from advrush.kernels.depthwise_conv import depthwise_conv2d
 from advrush.kernels.separable_chain import Link, Norm, Wanted
-from advrush.kernels.separable_conv import StageShape
+from advrush.kernels.separable_conv import POINTWISE, StageShape, no_filters
 from advrush.models.fused.conv_chain import Chain
 from advrush.models.fused.layers import is_depthwise, is_pointwise
 
@@ -26,7 +28,8 @@ from advrush.models.fused.layers import is_depthwise, is_pointwise
 class SeparableStage(NamedTuple):
     """ReLU, depthwise convolution, pointwise convolution, batch norm."""
 
-    depthwise: nn.Conv2d
+    depthwise: nn.Conv2d | None
+    """None: the stage has none."""
     pointwise: nn.Conv2d
     norm: nn.BatchNorm2d
 
@@ -34,7 +37,13 @@ class SeparableStage(NamedTuple):
     def shape(self) -> StageShape:
         """Return the shape parameters of the depthwise convolution."""
         layer = self.depthwise
-        return StageShape(layer.kernel_size[0], layer.stride[0], layer.dilation[0])
+        return POINTWISE if layer is None else StageShape(layer.kernel_size[0], layer.stride[0], layer.dilation[0])
+
+
+    @property
+    def weights(self) -> tuple[Tensor | None, Tensor]:
+        """Return the weights of the depthwise convolution, if there is one, and of the pointwise convolution."""
+        return None if self.depthwise is None else self.depthwise.weight, self.pointwise.weight
 
 
 Stages = tuple[SeparableStage, ...]
@@ -46,11 +55,12 @@ def separable_stages(chain: Chain) -> Stages | None:
         return None
     stages: list[SeparableStage] = []
     for stage in chain.stages:
-        if len(stage.layers) != 2 or type(stage.norm) is not nn.BatchNorm2d:
+        if len(stage.layers) not in (1, 2) or type(stage.norm) is not nn.BatchNorm2d:
             return None
-        depthwise, pointwise = stage.layers
-        if not (type(depthwise) is nn.Conv2d and is_depthwise(depthwise) and is_pointwise(pointwise)):
+        *first, pointwise = stage.layers
+        if not is_pointwise(pointwise) or any(type(each) is not nn.Conv2d or not is_depthwise(each) for each in first):
             return None
+        depthwise = cast(nn.Conv2d, first[0]) if first else None
         stages.append(SeparableStage(depthwise, cast(nn.Conv2d, pointwise), stage.norm))
         if not stages[-1].shape.is_built():
             return None
@@ -69,8 +79,8 @@ def run_separable(chain: Chain, x: Tensor, weight: Tensor | None = None, node: T
     stages = separable_stages(chain)
     if stages is None or not native.applies(x, *(() if node is None else (node,))):
         return None
-    convolutions = [each for stage in stages for each in (stage.depthwise.weight, stage.pointwise.weight)]
-    if any(w.dtype != x.dtype or type(w) is not nn.Parameter for w in convolutions) or x.numel() == 0:
+    convolutions = [each for stage in stages for each in stage.weights]
+    if any(w is not None and (w.dtype != x.dtype or type(w) is not nn.Parameter) for w in convolutions) or x.numel() == 0:
         return None
     norms = [stage.norm for stage in stages]
     if weight is not None and weight.dtype != x.dtype:
@@ -83,7 +93,7 @@ def run_separable(chain: Chain, x: Tensor, weight: Tensor | None = None, node: T
     if any(norm.training or norm.running_var is None for norm in norms) or weight is not None or node is not None:
         return None
     trained = [*convolutions, *(p for norm in norms if norm.affine for p in (norm.weight, norm.bias))]
-    if any(w.requires_grad for w in trained):  # folded, they would have no gradient
+    if any(w is not None and w.requires_grad for w in trained):  # folded, they would have no gradient
         return None
     return _Frozen.apply(stages, x)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -141,13 +151,18 @@ def _links(stages: Stages, parameters: Sequence[Tensor | None], *, moved: bool) 
     links = []
     for i, stage in enumerate(stages):
         depthwise, pointwise, scale, shift = _parameters(parameters, i, len(stages))
-        assert depthwise is not None
         assert pointwise is not None
         norm = stage.norm
         running = (norm.running_mean, norm.running_var, norm.num_batches_tracked) if moved else (None, None, None)
         own = Norm(scale, shift, *running, norm.eps, norm.momentum or 0.0)
-        links.append(Link(stage.shape, kernel.as_dense(depthwise), kernel.as_dense(pointwise), own))
+        links.append(_link(stage, depthwise, pointwise, own))
     return links
+
+
+def _link(stage: SeparableStage, depthwise: Tensor | None, pointwise: Tensor, norm: Norm) -> Link:
+    matrix = kernel.as_dense(pointwise)
+    filters = no_filters(matrix.shape[1], matrix.dtype) if depthwise is None else kernel.as_dense(depthwise)
+    return Link(stage.shape, filters, matrix, norm)
 
 
 def _parameters(
@@ -166,7 +181,7 @@ def _differentiable(
     y = x
     for i, stage in enumerate(ctx.stages):
         filters, matrix, gamma, beta = _parameters(parameters, i, count)
-        u = depthwise_conv2d(relu(y), filters, stride=stage.shape.stride, dilation=stage.shape.dilation)
+        u = _filtered(stage, relu(y), filters)
         y = normalize_batch(conv2d(u, matrix), gamma, stage.norm.eps, beta)[0]
     y = y if weight is None else weight * y
     needs = ctx.needs_input_grad
@@ -175,6 +190,12 @@ def _differentiable(
     found = iter(torch.autograd.grad(y, cast(list[Tensor], wanted), dy, create_graph=True))
     first = [next(found) if need else None for need in (needs[1], needs[2])]
     return *first, node, *(next(found) if need else None for need in needs[4:])
+
+
+def _filtered(stage: SeparableStage, x: Tensor, filters: Tensor | None) -> Tensor:
+    """Return the depthwise convolution of x, x itself where there is none."""
+    shape = stage.shape
+    return x if filters is None else depthwise_conv2d(x, filters, stride=shape.stride, dilation=shape.dilation)
 
 
 class _Frozen(torch.autograd.Function):
@@ -197,9 +218,8 @@ class _Frozen(torch.autograd.Function):
             y = x
             for stage in ctx.stages:
                 matrix, bias = _folded(stage)
-                filters = stage.depthwise.weight.detach()
-                u = depthwise_conv2d(relu(y), filters, stride=stage.shape.stride, dilation=stage.shape.dilation)
-                y = conv2d(u, matrix, bias)
+                filters = stage.weights[0]
+                y = conv2d(_filtered(stage, relu(y), None if filters is None else filters.detach()), matrix, bias)
             return None, torch.autograd.grad(y, x, dy, create_graph=True)[0]
         links = [link._replace(z=z) for link, z in zip(ctx.links, [*maps, None], strict=True)]
         dx = torch.empty_like(x)
@@ -210,13 +230,10 @@ class _Frozen(torch.autograd.Function):
 def _frozen_links(stages: Stages) -> list[Link]:
     """Return the stages of a frozen chain as the kernels take them."""
     return [
-        Link(
-            stage.shape, kernel.as_dense(stage.depthwise.weight), kernel.as_dense(stage.pointwise.weight),
-            Norm(norm.weight, norm.bias, norm.running_mean, norm.running_var, None, norm.eps, 0.0),
-        )
+        _link(stage, *stage.weights, Norm(norm.weight, norm.bias, norm.running_mean, norm.running_var, None, norm.eps, 0.0))
         for stage in stages
         for norm in [stage.norm]
-    ]  # fmt: skip
+    ]
 
 
 def _folded(stage: SeparableStage) -> tuple[Tensor, Tensor]:

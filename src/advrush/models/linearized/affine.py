@@ -171,12 +171,17 @@ class _Halves(_Linear):
 
 
 class _Separable:
-    """A depthwise and a pointwise convolution in one compiled kernel."""
+    """A depthwise and a pointwise convolution, or a pointwise one alone, in one compiled kernel."""
 
-    def __init__(self, depthwise: _Depthwise, pointwise: _Dense) -> None:
-        layer = depthwise.layer
-        self.shape = StageShape(layer.kernel_size[0], layer.stride[0], layer.dilation[0])
-        self.filters, self.matrix = depthwise.weight.contiguous(), pointwise.weight.contiguous()
+    def __init__(self, depthwise: _Depthwise | None, pointwise: _Dense) -> None:
+        self.matrix = pointwise.weight.contiguous()
+        if depthwise is None:
+            self.shape = separable_conv.POINTWISE
+            self.filters = separable_conv.no_filters(self.matrix.shape[1], self.matrix.dtype)
+        else:
+            layer = depthwise.layer
+            self.shape = StageShape(layer.kernel_size[0], layer.stride[0], layer.dilation[0])
+            self.filters = depthwise.weight.contiguous()
 
     def jvp(self, t: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
         """Return A t, plus `bias`, with t taken as zero where `mask` is not positive."""
@@ -188,11 +193,14 @@ class _Separable:
 
 
 def _separable(maps: Sequence[_Linear]) -> _Separable | None:
-    """Return the kernel for these maps if they are a depthwise and a plain pointwise convolution, else None."""
-    if len(maps) != 2 or not (isinstance(maps[0], _Depthwise) and isinstance(maps[1], _Dense)):
+    """Return the kernel for these maps if they are a plain pointwise convolution, a depthwise one before it or not."""
+    *first, last = maps or [None]
+    if not (isinstance(last, _Dense) and is_pointwise(last.layer) and len(first) <= 1):
         return None
-    found = _Separable(maps[0], maps[1]) if is_pointwise(maps[1].layer) else None
-    return found if found is not None and found.shape.is_built() else None
+    if first and not isinstance(first[0], _Depthwise):
+        return None
+    found = _Separable(first[0] if first else None, last)  # type: ignore[arg-type]
+    return found if found.shape.is_built() else None
 
 
 def _out_size(layer: nn.Conv2d, size: Size) -> Size:
