@@ -1,4 +1,4 @@
-"""`torch.cat` whose gradients are contiguous, so that consumers need not copy them."""
+"""`torch.cat` whose gradients are contiguous in the layout of the maps, so that consumers need not copy them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def join(parts: list[Tensor]) -> Tensor:
 class _Join(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *parts: Tensor) -> Tensor:
-        ctx.count = len(parts)
-        return torch.cat(parts, dim=1)
+        ctx.count, whole = len(parts), torch.cat(parts, dim=1)
+        last = whole.is_contiguous(memory_format=torch.channels_last)
+        ctx.layout = torch.channels_last if last else torch.contiguous_format
+        return whole
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, ...]:
         (whole,) = cotangents
-        last = whole.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if last else torch.contiguous_format
-        return tuple(part.contiguous(memory_format=layout) for part in whole.chunk(ctx.count, dim=1))
+        return tuple(part.contiguous(memory_format=ctx.layout) for part in whole.chunk(ctx.count, dim=1))

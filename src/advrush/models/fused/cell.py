@@ -9,13 +9,15 @@ from itertools import groupby
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
 
+from advrush.kernels.add_scaled import add_scaled
 from advrush.kernels.batch_norm import normalize, normalize_alike
 from advrush.kernels.batch_statistics import fixed_scale_and_shift
 from advrush.kernels.concat import join
 from advrush.models.fused.conv_chain import Chain, Stage, read_branches, read_chain
-from advrush.models.fused.layers import convolved
+from advrush.models.fused.layers import convolved, joined_halves
 from advrush.models.fused.separable_chain import run_separable
 from advrush.models.fused.source import Source
+from advrush.space.operations import FactorizedReduce
 from advrush.space.space import Topology
 
 
@@ -92,7 +94,7 @@ def _send(terms: list[Term], nodes: list[Tensor | None], scalars: list[tuple[Ten
             y = weight * term.module(source.x)
         elif term in pooled or not term.chain.stages:
             x = pooled[term] if term in pooled else source.feature(term.chain)
-            nodes[term.target] = weight * x if node is None else node.addcmul_(weight, x)
+            nodes[term.target] = weight * x if node is None else add_scaled(node, weight, x)
             continue
         else:
             added = run_separable(term.chain, source.x, weight, node)
@@ -130,7 +132,10 @@ def run_chain(chain: Chain, source: Source, weight: Tensor | None = None) -> Ten
         x = relu(x) if i else x
         last = i == len(chain.stages) - 1
         folded = None if weight is not None and last else fold_norm(stage)
-        for layer in stage.layers[: None if folded is None else -1]:
+        layers = stage.layers[: None if folded is None else -1]
+        if i == 0 and layers and isinstance(layers[0], FactorizedReduce):
+            x, layers = joined_halves(layers[0], *source.halves(chain)), layers[1:]
+        for layer in layers:
             x = convolved(layer, x)
         if stage.norm is None:
             x = weight * x if last and weight is not None else x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
@@ -30,20 +32,39 @@ def is_pointwise(layer: nn.Module) -> bool:
 def convolved(layer: nn.Conv2d | FactorizedReduce, x: Tensor) -> Tensor:
     """Run one layer of a stage under autograd."""
     if isinstance(layer, FactorizedReduce):
-        return halved(layer, x)
+        return joined_halves(layer, *even_and_odd(x))
     if is_depthwise(layer):
         return depthwise_conv2d(x, layer.weight, stride=layer.stride[0], dilation=layer.dilation[0])
     return layer(x)  # type: ignore[no-any-return]
 
 
-def halved(layer: FactorizedReduce, x: Tensor) -> Tensor:
-    """Run the two 1x1 convolutions of a factorized reduce: on the even pixels, and on the odd ones."""
-    even, odd = even_and_odd(x)
+def joined_halves(layer: FactorizedReduce, even: Tensor, odd: Tensor) -> Tensor:
+    """Run the two 1x1 convolutions of a factorized reduce on the even and the odd pixels of its input."""
     return torch.cat([conv2d(even, layer.conv_1.weight), conv2d(odd, layer.conv_2.weight)], dim=1)
 
 
 def even_and_odd(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the pixels (0, 0), (0, 2), ... and (1, 1), (1, 3), ... of x; past an odd edge the second are zero."""
-    height, width = x.shape[-2:]
-    whole = pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
-    return x[:, :, ::2, ::2], whole[:, :, 1::2, 1::2]
+    return cast(tuple[Tensor, Tensor], _EvenAndOdd.apply(x))  # type: ignore[no-untyped-call]
+
+
+class _EvenAndOdd(torch.autograd.Function):
+    """Dense copies; the backward pass fills one map, where slices would fill one for each."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = ctx.size = x.shape[-2:]
+        ctx.last = x.is_contiguous(memory_format=torch.channels_last)
+        whole = pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
+        layout = torch.channels_last if ctx.last else torch.contiguous_format
+        even, odd = x[:, :, ::2, ::2], whole[:, :, 1::2, 1::2]
+        return even.contiguous(memory_format=layout), odd.contiguous(memory_format=layout)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
+        even, odd = cotangents
+        (n, c), (height, width) = even.shape[:2], ctx.size
+        x = even.new_zeros(n, height, width, c).permute(0, 3, 1, 2) if ctx.last else even.new_zeros(n, c, height, width)
+        x[:, :, ::2, ::2] = even
+        x[:, :, 1::2, 1::2] = odd[:, :, : height // 2, : width // 2]
+        return x
