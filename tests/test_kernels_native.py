@@ -21,6 +21,9 @@ from advrush.models.fused import cell as fused
 from advrush.models.fused.conv_chain import read_chain
 from advrush.models.fused.separable_chain import run_separable, separable_stages
 from advrush.models.fused.source import Source
+from advrush.models.linearized.activations import linearize
+from advrush.models.linearized.affine import fold
+from advrush.models.linearized.term import linearize_term
 from advrush.space.operations import DilConv, SepConv
 
 pytestmark = pytest.mark.skipif(
@@ -136,7 +139,15 @@ def test_the_passes_of_batch_norm() -> None:
     close(norm_.shift, norm.bias.grad)  # type: ignore[arg-type]
 
 
+class ReLUNorm(nn.Sequential):
+    """A pointwise convolution between ReLU and batch norm."""
+
+    def __init__(self, affine: bool) -> None:
+        super().__init__(nn.ReLU(), nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8, affine=affine))
+
+
 MODULES = [
+    lambda affine: nn.Sequential(*ReLUNorm(affine)),
     lambda affine: SepConv(8, 3, 1, affine), lambda affine: SepConv(8, 5, 2, affine),
     lambda affine: DilConv(8, 3, 1, affine), lambda affine: DilConv(8, 5, 2, affine),
 ]  # fmt: skip
@@ -257,3 +268,48 @@ def test_installing_without_a_compiler_builds_nothing(tmp_path: Path, monkeypatc
     spec.loader.exec_module(hook)
     monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
     assert hook.compile_kernels(tmp_path) == []
+
+
+TERMS = [
+    lambda: SepConv(8, 3, 1, affine=True), lambda: SepConv(8, 5, 2, affine=True), lambda: DilConv(8, 3, 2, affine=True),
+    lambda: nn.Sequential(*ReLUNorm(True)), lambda: nn.Identity(),
+    lambda: nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.BatchNorm2d(8)),
+    lambda: nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.BatchNorm2d(8, affine=False)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", TERMS)
+@pytest.mark.parametrize("added", [False, True])
+def test_linearized_terms_are_those_of_the_general_operations(
+    make: object, added: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    module = make().double()  # type: ignore[operator]
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
+    module(draw(8, 8, 8, 8))
+    chain = read_chain(module.eval())
+    assert chain is not None
+    with torch.no_grad():
+        x, weight = draw(3, 8, 9, 8), torch.tensor(-0.7, dtype=torch.float64)
+        y = module(x)
+        target, c, t = draw(*y.shape), draw(*y.shape), draw(*x.shape)
+
+        def numbers(compiled: bool) -> list[Tensor]:
+            monkeypatch.setattr(native, "applies", lambda *maps: compiled)
+            feature = linearize(chain.feature, x)
+            term, value = linearize_term(fold(chain.stages), feature, weight, target.clone() if added else None)
+            close(value, weight * y + (target if added else 0), 1e-10)
+            assert (type(term).__name__ == "_General") != compiled
+            tangent = t if term.includes_feature else feature.jvp(t)
+            pushed, along = term.add_jvp(tangent, target.clone() if added else None, c)
+            pulled, product = term.add_vjp(c, None, c.sum(dim=(0, 2, 3)))
+            assert product is not None
+            twice, none = term.add_vjp(c, pulled.clone(), None)
+            assert none is None
+            close(twice, 2 * pulled)
+            return [pushed, along, pulled if term.includes_feature else feature.vjp(pulled), product]
+
+        for got, wanted in zip(numbers(True), numbers(False), strict=True):
+            close(got, wanted, 1e-11)
+        close(numbers(True)[3], (c * y).sum(), 1e-10)

@@ -134,14 +134,13 @@ class _Compiled(torch.autograd.Function):
         if dy is None:
             return None, None, None, None
         if torch.is_grad_enabled():
-            dx, along, total = _differentiable(x, scale, dy, ctx.eps)
-        else:
-            dy = native.laid_out(dy)
-            factor = torch.ones_like(ctx.found.mean) if scale is None else scale.double()
-            norm = native_norm.norm_gradients(native_norm.channel_sums(dy, x), factor, ctx.found, x.dtype)
-            along, total = norm.scale.to(x.dtype), norm.shift.to(x.dtype)
-            dx = native_norm.combine(dy, norm.a, norm.e, x, norm.b, out=torch.empty_like(x)) if wanted[0] else None
-        return *(each if want else None for each, want in zip((dx, along, total), wanted, strict=True)), None
+            found = _differentiable(x, scale, dy, ctx.eps)
+            return *(each if want else None for each, want in zip(found, wanted, strict=True)), None
+        dy = native.laid_out(dy)
+        factor = torch.ones_like(ctx.found.mean) if scale is None else scale.double()
+        norm = native_norm.norm_gradients(native_norm.channel_sums(dy, x), factor, ctx.found, x.dtype)
+        dx = native_norm.combine(dy, norm.a, norm.e, x, norm.b, out=torch.empty_like(x)) if wanted[0] else None
+        return dx, norm.scale.to(x.dtype) if wanted[1] else None, norm.shift.to(x.dtype) if wanted[2] else None, None
 
 
 def _differentiable(x: Tensor, scale: Tensor | None, dy: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:

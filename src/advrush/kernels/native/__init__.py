@@ -62,7 +62,7 @@ def laid_out(x: Tensor) -> Tensor:
 
 
 def call(name: str, dtype: torch.dtype, *arguments: int | bytes | Tensor | None) -> None:
-    """Call a kernel: integers as they are, tensors and bytes by their address, None as a null pointer; on torch's threads.
+    """Call a kernel on torch's threads: integers as they are, tensors and bytes by address, None as a null pointer.
 
     Tensors must be dense, maps `laid_out`. They stay alive during the call as the caller holds them.
     """
@@ -78,7 +78,7 @@ def _argument(value: int | bytes | Tensor | None) -> int | bytes:
 
 @lru_cache(maxsize=64)
 def _function(name: str, texts: tuple[bool, ...]) -> Callable[..., None]:
-    """Return a kernel that takes bytes where `texts` says so, else integers and addresses, and the number of threads."""
+    """Return a kernel that takes bytes where `texts` says so, else integers and addresses, then the threads."""
     kernels = library()
     assert kernels is not None, "`applies` was asked first"
     function = getattr(kernels, name)

@@ -61,16 +61,23 @@ inline void finish(Vec<T> (&sum)[PX][NV], int v, const Out<T>& out, int channel)
     for (int j = 0; j < PX; j++) store_channels(to + j * out.step, sum[j][v], left);
 }
 
-// PX pixels (blocks, ., LANES) times a panel of NV blocks of columns of weight (inner, columns).
+// Pixels whose channels come in blocks of LANES: `step` between pixels, `block` between blocks.
+template <class T>
+struct In {
+    const T* from;
+    size_t step, block;
+};
+
+// PX pixels times a panel of NV blocks of columns of weight (inner, columns).
 template <class T, int PX, int NV>
-inline void panel(const T* in, size_t in_block, int inner, const T* weight, int columns, const Out<T>& out, int column) {
+inline void panel(In<T> in, int inner, const T* weight, int columns, const Out<T>& out, int column) {
     constexpr int L = Simd<T>::LANES;
     Vec<T> sum[PX][NV];
 #pragma GCC unroll 8
     for (int j = 0; j < PX; j++)
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++) sum[j][v] = Vec<T>{};
-    for (int first = 0; first < inner; first += L, in += in_block) {
+    for (int first = 0; first < inner; first += L, in.from += in.block) {
         const int lanes = inner - first < L ? inner - first : L;
         for (int lane = 0; lane < lanes; lane++) {
             const T* line = weight + size_t(first + lane) * columns + column;
@@ -79,7 +86,7 @@ inline void panel(const T* in, size_t in_block, int inner, const T* weight, int 
             for (int v = 0; v < NV; v++) w[v] = load(line + v * L);
 #pragma GCC unroll 8
             for (int j = 0; j < PX; j++) {
-                Vec<T> one = every(in[j * L + lane]);
+                Vec<T> one = every(in.from[j * in.step + lane]);
 #pragma GCC unroll 4
                 for (int v = 0; v < NV; v++) sum[j][v] += one * w[v];
             }
@@ -90,24 +97,23 @@ inline void panel(const T* in, size_t in_block, int inner, const T* weight, int 
 }
 
 template <class T, int PX>
-void panels(const T* in, size_t in_block, int inner, const T* weight, int columns, const Out<T>& out) {
+void panels(const In<T>& in, int inner, const T* weight, int columns, const Out<T>& out) {
     constexpr int L = Simd<T>::LANES;
     int column = 0;
-    for (; column + 2 * L <= columns; column += 2 * L) panel<T, PX, 2>(in, in_block, inner, weight, columns, out, column);
-    if (column < columns) panel<T, PX, 1>(in, in_block, inner, weight, columns, out, column);
+    for (; column + 2 * L <= columns; column += 2 * L) panel<T, PX, 2>(in, inner, weight, columns, out, column);
+    if (column < columns) panel<T, PX, 1>(in, inner, weight, columns, out, column);
 }
 
 // out (pixels, columns) = in (pixels, inner) weight (inner, columns).
 template <class T>
-void multiply(int pixels, const T* in, size_t in_block, int inner, const T* weight, int columns, Out<T> out) {
-    constexpr int L = Simd<T>::LANES;
+void multiply(int pixels, In<T> in, int inner, const T* weight, int columns, Out<T> out) {
     while (pixels > 0) {
         const int take = pixels >= 6 && pixels != 8 ? 6 : pixels >= 4 ? 4 : pixels >= 2 ? 2 : 1;
-        if (take == 6) panels<T, 6>(in, in_block, inner, weight, columns, out);
-        else if (take == 4) panels<T, 4>(in, in_block, inner, weight, columns, out);
-        else if (take == 2) panels<T, 2>(in, in_block, inner, weight, columns, out);
-        else panels<T, 1>(in, in_block, inner, weight, columns, out);
-        pixels -= take, in += take * L, out.to += take * out.step;
+        if (take == 6) panels<T, 6>(in, inner, weight, columns, out);
+        else if (take == 4) panels<T, 4>(in, inner, weight, columns, out);
+        else if (take == 2) panels<T, 2>(in, inner, weight, columns, out);
+        else panels<T, 1>(in, inner, weight, columns, out);
+        pixels -= take, in.from += take * in.step, out.to += take * out.step;
         if (out.after.with) out.after.with += take * out.step;
     }
 }

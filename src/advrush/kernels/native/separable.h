@@ -76,7 +76,7 @@ void forward(int n, const Shape& r, const T* x, const Pre<T>& pre, const T* dw, 
             const size_t at = (size_t(image) * r.ho + i) * r.wo * r.cout;
             const After<T> after{b, sum ? some : nullptr, sum ? some + columns : nullptr, to.with ? to.with + at : nullptr,
                                  to.rectify, to.scale, to.add, to.factor};
-            multiply<T>(r.wo, u, line, r.c, wp, columns, {to.y + at, size_t(r.cout), size_t(L), r.cout, after});
+            multiply<T>(r.wo, {u, size_t(L), line}, r.c, wp, columns, {to.y + at, size_t(r.cout), size_t(L), r.cout, after});
             for (int channel = 0; sum && channel < 2 * columns; channel++) sum[channel] += double(some[channel]);
         }
     }
@@ -146,7 +146,7 @@ void write_row(const Shape& r, const Pre<T>& pre, const T* x, size_t at, const T
 // The weights of a stage in the order of the loops.
 template <class T>
 struct Packed {
-    const T *depthwise, *turned, *transposed;
+    const T *depthwise, *flipped, *transposed;
 };
 
 // One image: dx and the sums are written; dw (blocks, k k, LANES) and pw (padded cout, padded c) are added to.
@@ -159,15 +159,18 @@ void backward_image(int image, const Shape& r, const Kernels<T>& kernel, const T
     const size_t row = size_t(r.wp) * L, block = r.hp * row, line = size_t(r.wo) * L, z_block = r.ho * line;
     const int margin = r.s == 1 ? r.pad : 0;  // of du: stride 1 reads it as a convolution, with zeros around
     const size_t du_row = size_t(r.wo + 2 * margin) * L, du_block = (r.ho + 2 * margin) * du_row;
-    T* z = aligned(own.z, r.oblocks * z_block);
+    const bool copied = from.a || pw;  // else dy is read where it is
+    T* z = copied ? aligned(own.z, r.oblocks * z_block) : nullptr;
+    const T* dy = from.dy + size_t(image) * r.ho * r.wo * r.cout;
     T* du = aligned(own.du, r.blocks * du_block);
     T* u = aligned(own.u, std::max(r.wo, r.w) * size_t(r.blocks) * L);
     T* inside = du + margin * du_row + size_t(margin) * L;
     if (margin) std::fill(du, du + r.blocks * du_block, T(0));
-    read_cotangent(r, from, size_t(image) * r.ho * r.wo * r.cout, z);
-    for (int i = 0; i < r.ho; i++)
-        multiply<T>(r.wo, z + i * line, z_block, r.cout, weight.transposed, r.blocks * L,
-                    {inside + i * du_row, size_t(L), du_block, r.blocks * L, {}});
+    if (copied) read_cotangent(r, from, size_t(image) * r.ho * r.wo * r.cout, z);
+    for (int i = 0; i < r.ho; i++) {
+        const In<T> in = copied ? In<T>{z + i * line, size_t(L), z_block} : In<T>{dy + size_t(i) * r.wo * r.cout, size_t(r.cout), size_t(L)};
+        multiply<T>(r.wo, in, r.cout, weight.transposed, r.blocks * L, {inside + i * du_row, size_t(L), du_block, r.blocks * L, {}});
+    }
     if (dw || pw) {
         T* t = aligned(own.t, r.blocks * block);
         std::fill(t, t + r.blocks * block, T(0));
@@ -193,7 +196,7 @@ void backward_image(int image, const Shape& r, const Kernels<T>& kernel, const T
                 kernel.scatter(inside + m * du_block + i * du_row, r.wo, weight.depthwise + m * taps, g + size_t(i) * r.s * row, row);
         }
         for (int i = 0; i < r.h; i++) {
-            if (!g) kernel.depthwise(du + m * du_block + i * du_row, du_row, r.w, weight.turned + m * taps, u);
+            if (!g) kernel.depthwise(du + m * du_block + i * du_row, du_row, r.w, weight.flipped + m * taps, u);
             const T* from_row = g ? g + size_t(i + r.pad) * row + size_t(r.pad) * L : u;
             write(r, pre, x, (size_t(image) * r.h + i) * r.w * r.c, from_row, m, to, sums);
         }
@@ -209,9 +212,9 @@ void backward(int n, const Shape& r, const T* x, const Pre<T>& pre, const Cotang
     const size_t taps = size_t(count) * columns, square = size_t(r.oblocks) * L * columns;
     std::vector<T> packing, partial;
     T* wd = aligned(packing, 2 * taps + square);
-    T *turned = wd + taps, *wp = turned + taps;
+    T *flipped = wd + taps, *wp = flipped + taps;
     pack_depthwise(r, dw, false, wd);
-    pack_depthwise(r, dw, true, turned);
+    pack_depthwise(r, dw, true, flipped);
     pack_transposed(r, pw, wp);
     const bool weights = to.dw || to.pw;
     const int groups = weights ? std::min(n, 32) : n;  // of images, each with sums of its own
@@ -223,7 +226,7 @@ void backward(int n, const Shape& r, const T* x, const Pre<T>& pre, const Cotang
         T* part = parts ? parts + group * each : nullptr;
         const int first = int(size_t(n) * group / groups), end = int(size_t(n) * (group + 1) / groups);
         for (int image = first; image < end; image++)
-            backward_image(image, r, kernel, x, pre, from, {wd, turned, wp}, to, to.dw ? part : nullptr, to.pw ? part + taps : nullptr);
+            backward_image(image, r, kernel, x, pre, from, {wd, flipped, wp}, to, to.dw ? part : nullptr, to.pw ? part + taps : nullptr);
     }
     auto total = [&](size_t at) {
         double sum = 0;

@@ -65,15 +65,15 @@ void prepare(const Shape& r, const Pre<T>& pre, const T* x, size_t image, T* t) 
     }
 }
 
-// weight (c, 1, k, k) as (blocks, k k, LANES), turned by 180 degrees if `turn`.
+// weight (c, 1, k, k) as (blocks, k k, LANES), flipped in both directions if `flip`.
 template <class T>
-void pack_depthwise(const Shape& r, const T* weight, bool turn, T* packed) {
+void pack_depthwise(const Shape& r, const T* weight, bool flip, T* packed) {
     constexpr int L = Simd<T>::LANES;
     const int taps = r.k * r.k;
     std::fill(packed, packed + size_t(taps) * r.blocks * L, T(0));
     for (int channel = 0; channel < r.c; channel++)
         for (int a = 0; a < taps; a++)
-            packed[(size_t(channel / L) * taps + (turn ? taps - 1 - a : a)) * L + channel % L] = weight[size_t(channel) * taps + a];
+            packed[(size_t(channel / L) * taps + (flip ? taps - 1 - a : a)) * L + channel % L] = weight[size_t(channel) * taps + a];
 }
 // weight (cout, c) as (c, padded cout) for y = weight u.
 template <class T>

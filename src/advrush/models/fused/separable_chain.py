@@ -39,7 +39,6 @@ class SeparableStage(NamedTuple):
         layer = self.depthwise
         return POINTWISE if layer is None else StageShape(layer.kernel_size[0], layer.stride[0], layer.dilation[0])
 
-
     @property
     def weights(self) -> tuple[Tensor | None, Tensor]:
         """Return the weights of the depthwise convolution, if there is one, and of the pointwise convolution."""
@@ -80,7 +79,10 @@ def run_separable(chain: Chain, x: Tensor, weight: Tensor | None = None, node: T
     if stages is None or not native.applies(x, *(() if node is None else (node,))):
         return None
     convolutions = [each for stage in stages for each in stage.weights]
-    if any(w is not None and (w.dtype != x.dtype or type(w) is not nn.Parameter) for w in convolutions) or x.numel() == 0:
+    if (
+        any(w is not None and (w.dtype != x.dtype or type(w) is not nn.Parameter) for w in convolutions)
+        or x.numel() == 0
+    ):
         return None
     norms = [stage.norm for stage in stages]
     if weight is not None and weight.dtype != x.dtype:
@@ -181,6 +183,7 @@ def _differentiable(
     y = x
     for i, stage in enumerate(ctx.stages):
         filters, matrix, gamma, beta = _parameters(parameters, i, count)
+        assert matrix is not None
         u = _filtered(stage, relu(y), filters)
         y = normalize_batch(conv2d(u, matrix), gamma, stage.norm.eps, beta)[0]
     y = y if weight is None else weight * y
@@ -230,7 +233,11 @@ class _Frozen(torch.autograd.Function):
 def _frozen_links(stages: Stages) -> list[Link]:
     """Return the stages of a frozen chain as the kernels take them."""
     return [
-        _link(stage, *stage.weights, Norm(norm.weight, norm.bias, norm.running_mean, norm.running_var, None, norm.eps, 0.0))
+        _link(
+            stage,
+            *stage.weights,
+            Norm(norm.weight, norm.bias, norm.running_mean, norm.running_var, None, norm.eps, 0.0),
+        )
         for stage in stages
         for norm in [stage.norm]
     ]

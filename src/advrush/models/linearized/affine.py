@@ -25,13 +25,17 @@ Size = tuple[int, int]
 
 
 class Affine:
-    """The map x -> A x + b of a stage: the scale of its batch norm is folded into the last convolution."""
+    """The map x -> A x + b of a stage: the scale of its batch norm is folded into the last convolution.
+
+    `bias` is b (C,); `scale` is A (C,) where the stage is batch norm alone, else None.
+    """
 
     def __init__(self, stage: Stage) -> None:
         scale, self.bias = _scale_and_shift(stage)
         last = len(stage.layers) - 1
         self._maps = [_linear(layer, scale if i == last else None) for i, layer in enumerate(stage.layers)]
-        self._scale = None if scale is None or stage.layers else scale.view(1, -1, 1, 1)
+        self.scale = None if scale is None or stage.layers else scale.contiguous()
+        self._scale = None if self.scale is None else self.scale.view(1, -1, 1, 1)
         self._separable = _separable(self._maps)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -66,7 +70,7 @@ class Affine:
         return q if mask is None else masked(q, mask)
 
     def link(self) -> Link | None:
-        """Return the stage as compiled kernels take it, its bias as a shift; None unless it is a separable convolution."""
+        """Return the stage as compiled kernels take it, its bias as a shift; None if it is no separable convolution."""
         if self._separable is None:
             return None
         bias = Norm(None, self.bias, None, None, None, 0.0, 0.0)
@@ -194,7 +198,9 @@ class _Separable:
 
 def _separable(maps: Sequence[_Linear]) -> _Separable | None:
     """Return the kernel for these maps if they are a plain pointwise convolution, a depthwise one before it or not."""
-    *first, last = maps or [None]
+    if not maps:
+        return None
+    *first, last = maps
     if not (isinstance(last, _Dense) and is_pointwise(last.layer) and len(first) <= 1):
         return None
     if first and not isinstance(first[0], _Depthwise):

@@ -55,7 +55,9 @@ class LinearizedCell:
     def __init__(self, cell: FoldedCell, inputs: Sequence[Tensor]) -> None:
         self.cell = cell
         given = zip(cell.inputs, inputs, strict=True)
-        self._inputs = [LinearizedPrimitive(stages, linearize(chain.feature, x)) for (chain, stages), x in given]
+        self._inputs = [
+            LinearizedPrimitive(stages, linearize(chain.feature, x), whole=True) for (chain, stages), x in given
+        ]
         self._features: list[Features] = []
         self._terms: dict[Term, LinearizedTerm] = {}
         values: dict[int, Tensor] = {i: each.value() for i, each in enumerate(self._inputs)}
@@ -82,7 +84,7 @@ class LinearizedCell:
         its own tangent>.
         """
         given = enumerate(zip(self._inputs, inputs, strict=True))
-        tangents: dict[int, Tensor] = {i: each.jvp(each.feature.jvp(t)) for i, (each, t) in given}
+        tangents: dict[int, Tensor] = {i: each.jvp(t) for i, (each, t) in given}
         edge_gradients: EdgeGradients = {}
         for state, outgoing in enumerate(self.cell.outgoing):
             of_features: dict[tuple[object, ...], Tensor] = {}
@@ -112,7 +114,7 @@ class LinearizedCell:
             states[state] = _some(back)
             totals[state] = _some(back).sum(dim=(0, 2, 3)) if edges else None
         given = zip(self._inputs, states, strict=False)
-        return CellVJP([each.feature.vjp(each.vjp(state)[0]) for each, state in given], edge_gradients, states)
+        return CellVJP([each.vjp(state)[0] for each, state in given], edge_gradients, states)
 
     def _backward(
         self, state: int, total: Tensor | None, cotangents: Sequence[Tensor], totals: Sequence[Tensor | None]
