@@ -12,6 +12,7 @@ from advrush.analysis.cell_anatomy import depth, group, width
 from advrush.analysis.scores import hrs
 from advrush.cli import main
 from advrush.errors import AdvrushError, ConfigError
+from advrush.report.tables import architecture_table
 from advrush.space import PUBLISHED, CellGraph, GraphEdge
 
 
@@ -68,6 +69,11 @@ def test_one_table_of_names_with_the_papers_numbers_beside_them(tmp_path: Path) 
     assert again.path == run.path and (run.path / "result.json").stat().st_mtime_ns == written
     other = analyze_architecture(["advrush"], runs_dir=tmp_path, display=False)
     assert other.path != run.path
+    table = architecture_table(run.result()["rows"])
+    turned = table.transposed()
+    assert turned.columns == ("architecture", "AdvRush", "PDARTS", "ResNet-18")
+    assert [row[0].text for row in turned.rows] == list(table.columns[1:])
+    assert turned.rows[0][2] == table.rows[1][1]
 
 
 def test_scores_come_from_the_evaluations_beside_a_training(trained: tuple[Path, Path], tmp_path: Path) -> None:

@@ -57,14 +57,23 @@ def test_names_of_folders(folder: str, name: str, tmp_path: Path) -> None:
 
 
 def test_a_place_that_is_not_there_or_holds_nothing_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file or folder"):
+    with pytest.raises(DataError, match="no such file or folder; --data-dir"):
         settle(DataConfig(), tmp_path / "absent", [])
     (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"emty: no such file or folder \(did you mean 'empty'\?\)"):
+        settle(DataConfig(), tmp_path / "emty", [])
     with pytest.raises(DataError, match="no cifar10 in it"):
         settle(DataConfig(), tmp_path / "empty", [])
     (tmp_path / "svhn").mkdir()
     with pytest.raises(DataError, match="no svhn in it"):
         settle(DataConfig(), tmp_path / "svhn", [])
+
+
+def test_the_folder_of_one_class_is_not_taken_for_the_data(tmp_path: Path) -> None:
+    folder = make_images(tmp_path / "all", [(8, 8)], 10)
+    one = next(path for path in sorted(folder.iterdir()) if path.is_dir())
+    with pytest.raises(DataError, match=r"images, but no folder for each class; perhaps .*all is meant"):
+        settle(DataConfig(), one, [])
 
 
 def test_images_of_any_size_are_resized_and_cropped(tmp_path: Path) -> None:

@@ -138,3 +138,4 @@ def test_long_lines_are_folded_between_words_on_a_terminal_alone(capsys: pytest.
         assert " ".join(word for line in lines for word in line.split()) == text
         assert (len(lines) > 1) == terminal
     assert folded("ab cd\nef", 4, indent=2) == "ab\n  cd\nef"
+    assert folded("skips 1/2  5.1 s", 14, indent=2) == "skips 1/2\n  5.1 s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -31,19 +32,21 @@ def plain_console(*, wrap: bool = False) -> Console:
     return Console(highlight=False, soft_wrap=not wrap, markup=False, emoji=False)
 
 
-def fitted(text: str, console: Console) -> str:
+def to_width(text: str, console: Console) -> str:
     """Return a line folded at a terminal's width; as it is for files and other programs."""
     return folded(text, console.width) if console.is_terminal else text
 
 
 def folded(text: str, width: int, *, indent: int = 8) -> str:
-    """Return each line folded between words, never within one; what is continued is indented."""
+    """Return each line folded between words, never within one or before a unit; what is continued is indented."""
 
-    def wrapped(line: str) -> list[str]:
+    def wrapped(line: str) -> str:
+        held = re.sub(r"(?<=\d) (?=(s|min|h)\b)", "\xa0", line)
         inner = " " * indent
-        return textwrap.wrap(line, width, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False)
+        parts = textwrap.wrap(held, width, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False)
+        return "\n".join(parts).replace("\xa0", " ")
 
-    return "\n".join("\n".join(wrapped(line)) if len(line) > width else line for line in text.split("\n"))
+    return "\n".join(wrapped(line) if len(line) > width else line for line in text.split("\n"))
 
 
 def seconds_text(value: float) -> str:
@@ -56,7 +59,8 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("-- it/s" if speed is None else f"{speed:.2f} it/s", style="progress.data.speed")
+        shown = "--" if speed is None else f"{speed:.2f}" if speed < 100 else f"{speed:,.0f}"
+        return Text(f"{shown} it/s", style="progress.data.speed", no_wrap=True)
 
 
 class Display:
@@ -107,4 +111,4 @@ class Display:
     def line(self, text: str) -> None:
         """Print one line above the bar, on a terminal folded between words at its width."""
         if self.show:
-            self.console.print(fitted(text, self.console), markup=False)
+            self.console.print(to_width(text, self.console), markup=False)

@@ -72,16 +72,14 @@ def _measure(
 def _surface(
     model: nn.Module, x: Tensor, y: Tensor, config: LandscapeConfig, screen: Display, pieces: Pieces
 ) -> Landscape:
-    """Return the surface; the bar counts per mille of the passes."""
-    total, passed, shown = len(x) * config.points**2, 0, 0
-    bar = iter(screen.steps(range(1000), total=1000))
+    """Return the surface; the bar counts passes of images."""
+    total, passed = len(x) * config.points**2, 0
+    screen.at(0, total)
 
     def advance(images: int) -> None:
-        nonlocal passed, shown
+        nonlocal passed
         passed += images
-        while shown < 1000 * passed // total:
-            next(bar, None)
-            shown += 1
+        screen.at(passed, total)
 
     shape: dict[str, Any] = {
         "extent": config.half_side, "points": config.points, "batch_size": config.batch_size, "seed": config.seed,

@@ -11,13 +11,15 @@ from advrush import analysis, parallel, report
 from advrush.commands.addresses import runs_of
 from advrush.commands.evaluate import on_other_data
 from advrush.commands.help import HELP
+from advrush.commands.opening import data_line, device_line, open_with
 from advrush.commands.options import Launch, parse, take_positionals
 from advrush.commands.output import print_json, printed_config, runs_as_json
 from advrush.commands.own_data import settle_for
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
 from advrush.evaluation.trained_data import data_of
-from advrush.progress import plain_console
+from advrush.progress import plain_console, to_width
+from advrush.report.tables import architecture_table
 from advrush.run import Run
 
 Found = tuple[list[Run], bool]
@@ -48,6 +50,11 @@ def analyze(arguments: list[str]) -> None:
             return
         console = plain_console()
         for run in runs:
+            console.print(to_width(report.outcome(run.path, found=run.found), console))
+            if what == "architecture":
+                plain_console(wrap=True).print(
+                    report.on_terminal(architecture_table(run.result()["rows"]).transposed())
+                )
             console.print(f"run     {run.path}")
         console.print(f"report  {page}")
 
@@ -67,6 +74,7 @@ def _path(targets: Sequence[str], options: list[str]) -> Found:
     if printed_config(config, launch):
         return [], False
     standard, adversarial = targets
+    _open(config, launch, f"from {standard} to {adversarial}")
     return [analysis.analyze_path(standard, adversarial, config, **launch.stage_options)], launch.json
 
 
@@ -76,7 +84,18 @@ def _each(what: str, targets: Sequence[str], options: list[str]) -> Found:
     if printed_config(config, launch):
         return [], False
     stage = _named(HELP[f"analyze {what}"].call)
-    return [stage(target, config, **launch.stage_options) for target in targets], launch.json
+    runs = []
+    for target in targets:
+        _open(config, launch, target)
+        runs.append(stage(target, config, **launch.stage_options))
+    return runs, launch.json
+
+
+def _open(config: Any, launch: Launch, networks: str) -> None:
+    """Say what is measured, on what."""
+    if launch.shows and parallel.is_main():
+        data = data_line(config.data.load(launch.data_dir), training=False)
+        open_with(launch, {"data": data, "network": networks, "device": device_line(launch.device)})
 
 
 def _settled(what: str, target: str, options: list[str]) -> tuple[Any, Launch]:

@@ -14,7 +14,7 @@ from advrush.commands.options import Launch, recipes
 from advrush.data import Dataset
 from advrush.errors import AdvrushError
 from advrush.kernels import native
-from advrush.progress import fitted, plain_console
+from advrush.progress import plain_console, to_width
 from advrush.run import Run
 
 
@@ -25,7 +25,7 @@ def open_with(launch: Launch, rows: Mapping[str, str]) -> None:
     console = plain_console()
     for word, text in rows.items():
         if text:
-            console.print(fitted(f"{word:<7} {text}", console))
+            console.print(to_width(f"{word:<7} {text}", console))
 
 
 def data_line(dataset: Dataset, *, training: bool) -> str:

@@ -132,7 +132,10 @@ def one_recipe(stage: str, words: list[str]) -> str:
     if not words:
         raise ConfigError(f"{stage}: name a recipe ({known}) or a TOML file, as in `advrush {stage} small`")
     if len(words) > 1:
-        raise ConfigError(f"{stage}: got {' '.join(words)}; expected one recipe ({known}) and then options")
+        raise ConfigError(
+            f"{stage}: got {' '.join(words)}; expected one recipe ({known}) and then options; "
+            "a name with spaces stands in quotes"
+        )
     return words[0]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from advrush.commands.options import Launch
+from advrush.config import did_you_mean
 from advrush.data import KNOWN, DataConfig, load_dataset, readers
 from advrush.data.load import HUB
 from advrush.data.raw import Source
@@ -53,6 +54,7 @@ def settle(data: DataConfig, data_dir: Path | None, options: Sequence[str], *, s
             wanted.insert(0, before.dataset)
         data_dir = data_dir or place_of(source)
     if data_dir is not None and str(data_dir) != HUB and not named:
+        check_place(data_dir)
         data = replace(data, dataset=_name_for(data_dir, wanted, data))
     elif not named:
         data = replace(data, dataset=wanted[0])
@@ -69,6 +71,17 @@ def settle(data: DataConfig, data_dir: Path | None, options: Sequence[str], *, s
     if (data.test_examples or 0) > test and "--data.test-examples" not in typed:
         data = replace(data, test_examples=None)
     return Settled(data, data_dir, data.train_examples or train, data.test_examples or test)
+
+
+def check_place(place: Path) -> None:
+    """Raise DataError, with what is called alike beside it, where there is no such file or folder."""
+    place = place.expanduser()
+    if not place.exists():
+        beside = [path.name for path in place.parent.iterdir()] if place.parent.is_dir() else []
+        raise DataError(
+            f"{place}: no such file or folder{did_you_mean(place.name, beside)}; --data-dir (data_dir=) names where "
+            "the data set lies, or the folder that holds a folder for each class"
+        )
 
 
 def settle_for(config: C, launch: L, options: Sequence[str], target: str) -> tuple[C, L]:

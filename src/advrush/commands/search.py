@@ -13,7 +13,7 @@ from advrush.commands.options import Launch, one_recipe, parse, read_recipe, tak
 from advrush.commands.output import next_line, print_json, printed_config, runs_as_json
 from advrush.commands.own_data import settle, typed_options
 from advrush.config import check
-from advrush.progress import plain_console
+from advrush.progress import plain_console, to_width
 from advrush.run import Run
 from advrush.searching import SearchConfig
 from advrush.searching import search as search_stage
@@ -85,7 +85,7 @@ def finish(runs: Sequence[Run], console: Console, config: SearchConfig, launch: 
         return
     for run in runs:
         plain_console(wrap=True).print(report.genotype_text(run.path))
-        console.print(report.outcome(run.path, found=run.found))
+        console.print(to_width(report.outcome(run.path, found=run.found), console))
         console.print(f"run     {run.path}")
     console.print(f"report  {page}")
     recipe = "smoke" if config.data.dataset == "digits" else "small"

@@ -19,7 +19,7 @@ from advrush.evaluation import EvaluateConfig
 from advrush.evaluation.trained_data import data_of
 from advrush.models.build import NO_CELLS, canonical, display_name, is_known
 from advrush.models.count import parameters
-from advrush.progress import plain_console
+from advrush.progress import plain_console, to_width
 from advrush.searching import derive
 from advrush.space import resolve
 from advrush.space.files import path_of, place_of, read_text
@@ -59,7 +59,7 @@ def train(arguments: list[str]) -> None:
     if launch.json:
         print_json(runs_as_json([run], page))
         return
-    console.print(report.outcome(run.path, found=run.found))
+    console.print(to_width(report.outcome(run.path, found=run.found), console))
     console.print(f"run     {run.path}")
     console.print(f"report  {page}")
     radius = [] if config.attack.eps == EvaluateConfig().eps else ["--eps", str(config.attack.eps)]

@@ -11,6 +11,7 @@ from advrush.data import cache, digits, readers
 from advrush.data.dataset import Dataset, Split
 from advrush.data.known import KNOWN, Known, check_name
 from advrush.data.raw import Raw, Source, check_raw
+from advrush.data.readers.folder import ENDINGS
 from advrush.errors import DataError
 from advrush.reading.gate import reading
 
@@ -79,6 +80,8 @@ def _find(name: str, data_dir: Path | str, known: Known | None, partial: bool) -
         source = readers.find(name, folder, counts) if folder.exists() else None
         if source is not None:
             return source
+    if root.is_dir() and any(path.suffix.lower() in ENDINGS for path in root.iterdir()):
+        raise DataError(f"{root}: images, but no folder for each class; perhaps {root.parent} is meant, which holds it")
     inside = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "a file"
     raise DataError(f"{root}: no {name} in it (found: {inside or 'nothing'}). {_how_to_get(name, known)}")
 

@@ -33,3 +33,9 @@ class Table:
             with_detail = (f"{cell} {e.detail}".rstrip() for cell, e in zip(cells, row, strict=True))
             lines.append("| " + " | ".join(with_detail) + " |")
         return "\n".join(lines) + "\n"
+
+    def transposed(self) -> Table:
+        """Return the table with a column for each row: for narrow terminals and few rows of many numbers."""
+        heads = (self.columns[0], *(row[0].text for row in self.rows))
+        rows = ((Entry(name), *(row[i] for row in self.rows)) for i, name in enumerate(self.columns) if i)
+        return Table(self.caption, heads, tuple(rows))
