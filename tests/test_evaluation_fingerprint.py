@@ -20,6 +20,7 @@ from advrush.errors import ModelContractError, RunError
 from advrush.evaluation import EvaluateConfig, Target, TransferConfig, evaluate, transfer
 from advrush.evaluation.fingerprint import examine
 from advrush.evaluation.targets import find_target
+from advrush.identity import difference
 from advrush.models.weights.saved import read_classes
 from advrush.run import Run
 from advrush.training import TrainConfig, train
@@ -76,9 +77,40 @@ def test_other_data_or_other_code_is_not_the_finished_run(run: Callable[..., Run
     assert run(tmp_path / "runs", one).found
     with pytest.raises(RunError, match="another data"):
         run(tmp_path / "runs", other)
-    with pytest.raises(RunError, match="another outputs"):
+    with pytest.raises(RunError, match="another network"):
         run(tmp_path / "runs", one, sign=-1.0)
     assert first.result() == Run.at(first.path).result()
+
+
+class Late(Net):
+    """Another network for one image, late in the test split."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        dark = x.flatten(1)[:, :1] < 0.003
+        return torch.where(dark, -super().forward(x), super().forward(x))
+
+
+class Masked(Net):
+    """The same outputs, and no gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((255 * x).round() / 255)
+
+
+@pytest.mark.parametrize("other", [Late, Masked])
+def test_other_code_is_found_by_late_images_and_by_gradients(other: type[Net], tmp_path: Path) -> None:
+    """A network whose gradients were mended has the same outputs, and is attacked otherwise."""
+    data = folder(tmp_path / "data", count=60)
+    for part in ("train", "test"):
+        held = dict(np.load(data / f"{part}.npz"))
+        held["images"][:, 0, 0, 0] = 9
+        held["images"][41, 0, 0, 0] = 0
+        np.savez(data / f"{part}.npz", **held)
+    split = MINE.load(data)
+    then, now = (examine([Target(model, "net", "0")], split)[0] for model in (Net(), other()))
+    assert then["outputs"] == now["outputs"]
+    assert "another network" in str(difference(then, now))
+    assert difference({"data": then["data"], "outputs": then["outputs"]}, now) is None  # runs from before this was kept
 
 
 def test_kept_examples_of_other_data_are_not_used_for_another_matrix(tmp_path: Path) -> None:

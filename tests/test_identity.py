@@ -140,11 +140,11 @@ def test_a_field_without_a_mark_is_part_of_the_digest() -> None:
         ({"data": "a"}, {"data": "a", "normalization": "0.1/0.2"}, None),  # a run from before it was recorded
         ({}, {"data": "a"}, None),
         ({"outputs": [1.0, -2.0]}, {"outputs": [1.00001, -2.0]}, None),
-        ({"outputs": [1.0, -2.0]}, {"outputs": [1.0, 2.0]}, "another outputs: 2 numbers then, 2 numbers now"),
+        ({"outputs": [1.0, -2.0]}, {"outputs": [1.0, 2.0]}, "another network: [1, -2] on test images then, [1, 2]"),
         ({"outputs": [[1.0], [2.0]]}, {"outputs": [[1.00001], [2.0]]}, None),
-        ({"outputs": [[1.0], [2.0]]}, {"outputs": [[1.0], [3.0]]}, "another outputs"),
-        ({"outputs": [[1.0], [2.0]]}, {"outputs": [[1.0]]}, "another outputs"),
-        ({"outputs": [1.0]}, {"outputs": [1.0, 2.0]}, "another outputs"),
+        ({"outputs": [[1.0], [2.0]]}, {"outputs": [[1.0], [3.0]]}, "another network"),
+        ({"outputs": [[1.0], [2.0]]}, {"outputs": [[1.0]]}, "another network"),
+        ({"outputs": [1.0]}, {"outputs": [1.0, 2.0]}, "another network"),
         ([], {"data": "a"}, None),
     ],
 )

@@ -1,5 +1,6 @@
 """Texts, files, devices, clusters, single examples, prefixes off the main road: the right answer or a refusal."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from advrush import parallel
 from advrush.cli import main
 from advrush.commands.train import architecture
 from advrush.data import DataConfig
-from advrush.errors import ConfigError, GenotypeError
+from advrush.errors import ConfigError, GenotypeError, RunError
 from advrush.models.build import build
 from advrush.models.errors import ModelError
 from advrush.models.weights.import_darts import import_network
@@ -22,6 +23,7 @@ from advrush.training import TrainConfig, train
 from advrush.training.step import parts
 
 TEXT = PUBLISHED["ADVRUSH"].to_darts()
+JSON = PUBLISHED["ADVRUSH"].to_json()
 OTHER = PUBLISHED["PDARTS"].to_darts()
 
 
@@ -29,6 +31,18 @@ OTHER = PUBLISHED["PDARTS"].to_darts()
     "text", [f"{TEXT}\n12:00 train_acc 61.2 (top 5)", f"a = {TEXT}  # best\n", f"{TEXT}\n{TEXT}\n"]
 )
 def test_text_around_a_genotype_is_skipped(text: str) -> None:
+    assert parse(text) == PUBLISHED["ADVRUSH"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"```json\n{JSON}\n```", f"\ufeff{JSON}", f"The architecture:\n\n{JSON}\n\nHope this helps!",
+        JSON.replace("]]", "],]").replace("}", ",}"), JSON.replace(" ", "\r\n"),
+    ],
+    ids=["fence", "mark of the encoding", "words", "commas", "other line ends"],
+)  # fmt: skip
+def test_json_as_it_is_pasted(text: str) -> None:
     assert parse(text) == PUBLISHED["ADVRUSH"]
 
 
@@ -89,6 +103,13 @@ def test_a_job_that_is_described_in_part(variables: dict[str, str], monkeypatch:
         parallel.setup("cpu")
 
 
+def test_an_address_without_sense(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunError, match=r"do not meet at 127\.0\.0\.1:x"):
+        parallel.setup("cpu")
+
+
 @pytest.mark.parametrize(("count", "size"), [(21, 20), (7, 3), (8, 4), (5, 5), (9, 4)])
 def test_no_part_is_a_single_example(count: int, size: int) -> None:
     found = [list(range(count))[part] for part in parts(count, size)]
@@ -112,6 +133,24 @@ def test_prefixes_of_wrappers_are_taken_off(prefix: str, tmp_path: Path) -> None
     save_file({prefix + name: value for name, value in network.state_dict().items()}, tmp_path / "a.safetensors")
     x = torch.rand(2, 3, 16, 16)
     assert torch.equal(import_network(tmp_path / "a.safetensors", "resnet18").eval()(x), network(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v * float("nan"), "not finite"),
+        (lambda v: v + 0j, "of another type"),
+        (lambda v: v.long(), "of another type"),
+    ],
+    ids=["nan", "complex", "whole"],
+)
+def test_weights_that_are_no_numbers_are_listed(
+    change: Callable[[torch.Tensor], torch.Tensor], message: str, tmp_path: Path
+) -> None:
+    state = build("resnet18", channels=2).state_dict()
+    torch.save({name: change(v) if v.is_floating_point() else v for name, v in state.items()}, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=message):
+        import_network(tmp_path / "w.pt", "resnet18")
 
 
 def test_what_stands_beside_the_network_is_not_dropped(tmp_path: Path) -> None:

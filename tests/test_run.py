@@ -114,13 +114,15 @@ def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
         Run.at(tmp_path)
 
 
-@pytest.mark.parametrize(("key", "then", "now"), [("data", "a", "b"), ("outputs", [1.0, 2.0], [1.0, 2.1])])
-def test_run_of_something_else_is_refused_by_name(tmp_path: Path, key: str, then: Any, now: Any) -> None:
+@pytest.mark.parametrize(
+    ("key", "then", "now", "named"), [("data", "a", "b", "data"), ("outputs", [1.0, 2.0], [1.0, 2.1], "network")]
+)
+def test_run_of_something_else_is_refused_by_name(tmp_path: Path, key: str, then: Any, now: Any, named: str) -> None:
     run = Run.open(tmp_path, "train", "x", Config(), identity={key: then})
     run.finish({"loss": 1.0})
     run.close()
     Run.open(tmp_path, "train", "x", Config(), identity={key: then}).close()
-    with pytest.raises(RunError, match=f"another {key}"):
+    with pytest.raises(RunError, match=f"another {named}"):
         Run.open(tmp_path, "train", "x", Config(), identity={key: now})
     Run.open(tmp_path, "train", "x", Config(), identity={key: then}).close()  # the refusal released the lock
 
@@ -134,7 +136,10 @@ def test_outputs_equal_up_to_rounding_are_the_same_model(tmp_path: Path) -> None
     again.close()
 
 
-@pytest.mark.parametrize("name", ["a/b", "a\\b", "../up", ".hidden", "x" * 300, ""])
+@pytest.mark.parametrize(
+    "name",
+    ["a/b", "a\\b", "../up", ".hidden", "x" * 300, "\u00e9" * 150, "", " ", "a\nb", "a\0b", "\x1b[31m", "\ud800"],
+)
 def test_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="name"):
         Run.open(tmp_path, "train", name, Config())

@@ -8,8 +8,14 @@ from typing import Any
 
 IDENTITY = "identity.json"
 """Name of the file in a run directory."""
-LATER = ("normalization",)
+LATER = ("normalization", "more_outputs", "gradients")
 """Entries that older runs do not have: nothing is told of these."""
+
+
+FIRST = 3
+"""Numbers of a list that a message repeats."""
+MEANT = {"outputs": "network", "more_outputs": "network", "gradients": "network, by its gradients"}
+"""What entries are of that are told by numbers."""
 
 
 def described(objective: object) -> str:
@@ -31,7 +37,7 @@ def difference(known: Any, now: Mapping[str, Any]) -> str | None:
             continue
         then, today = known.get(key), now.get(key)
         if not _alike(then, today):
-            return f"another {key}: {_short(then)} then, {_short(today)} now"
+            return f"another {MEANT.get(key, key)}: {_short(then)} then, {_short(today)} now"
     return None
 
 
@@ -50,4 +56,12 @@ def _alike(known: Any, now: Any) -> bool:
 def _short(value: Any) -> str:
     if value is None:
         return "none of one's own"
-    return f"{len(value)} numbers" if isinstance(value, list) else str(value)
+    return _numbers(value) if isinstance(value, list) else str(value)
+
+
+def _numbers(values: list[Any]) -> str:
+    """Return the first few of a list's numbers, for a message."""
+    if values and isinstance(values[0], list):
+        return f"{len(values)} networks"
+    more = ", ..." if len(values) > FIRST else ""
+    return f"[{', '.join(f'{value:.4g}' for value in values[:FIRST])}{more}] on test images"

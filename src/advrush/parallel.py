@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from advrush.errors import ConfigError, RunError
+from advrush.reading.gate import reason
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,11 @@ def setup(device: str = "auto") -> Parallel:
         torch.cuda.set_device(chosen)
     if world > 1 and not dist.is_initialized():
         backend = "nccl" if chosen.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+        try:
+            dist.init_process_group(backend, timeout=timedelta(minutes=30))
+        except (ValueError, RuntimeError, OSError) as error:  # an address, a port or a process that is not there
+            place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+            raise RunError(f"the processes of this job do not meet at {place} ({reason(error)})") from None
     return Parallel(rank=rank, world=world, device=chosen)
 
 

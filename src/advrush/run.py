@@ -28,6 +28,8 @@ from advrush.reading.gate import reading, reason
 from advrush.reading.tensors_header import with_ordered_metadata
 from advrush.reading.text import read_json, read_object, read_rows
 
+LONGEST_NAME = 200
+"""Bytes of a run's name: file systems take 255, digests and parts of names are added."""
 LAST = "last.pt"
 """The state of an unfinished stage."""
 
@@ -87,10 +89,10 @@ class Run:
         Raises RunError if another process is writing there now, or if the run is of something else; ConfigError for a
         name that is no file name.
         """
-        plain = (
-            bool(name) and not name.startswith(".") and not any(mark in name for mark in "/\\\0") and len(name) < 200
-        )
-        configs.check(plain, "name", name, "a file name: no slash, no dot in front, under 200 characters")
+        visible = bool(name.strip()) and name.isprintable() and len(name.encode()) < LONGEST_NAME
+        plain = visible and not name.startswith(".") and not any(mark in name for mark in "/\\")
+        expected = f"a file name: visible, no slash, no dot in front, under {LONGEST_NAME} bytes"
+        configs.check(plain, "name", name, expected)
         if dataclasses.is_dataclass(config):
             configs.check_numbers(config)
         run = cls(Path(runs_dir) / stage / f"{name}-{configs.digest(config)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def transfer(
     identity, odd = examine(found, dataset)
     with stage(processes, runs_dir, "transfer", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
-            matrix = _Matrix(found, config, attack, dataset, identity["outputs"], Path(runs_dir), processes)
+            matrix = _Matrix(found, config, attack, dataset, identity, Path(runs_dir), processes)
             odd += matrix.suspicions()
             with Display("transfer", show=display and processes.is_main) as screen:
                 result = matrix.measure(screen)
@@ -113,12 +113,15 @@ class _Matrix:
         config: TransferConfig,
         attack: Attack,
         dataset: Dataset,
-        outputs: Sequence[list[float]],
+        identity: Mapping[str, Any],
         runs: Path,
         processes: parallel.Parallel,
     ) -> None:
         self.found, self.config, self.attack, self.runs, self.processes = found, config, attack, runs, processes
-        self.identities = [{"data": dataset.checksum, "outputs": each} for each in outputs]
+        kinds = [key for key in identity if key != "data"]
+        self.identities = [
+            {"data": dataset.checksum} | {key: identity[key][place] for key in kinds} for place in range(len(found))
+        ]
         split = dataset.test.to(processes.device)
         self.x, self.y = split.images.float() / 255, split.labels
         self.models = [one.model.to(processes.device) for one in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -168,13 +169,19 @@ def parse(text: str) -> Genotype:
             raise GenotypeError(f"genotype: the text tells {len(found)} different ones; keep the line of one")
         return next(iter(found))
     try:
-        data = json.loads(text)
+        data = json.loads(_object_in(text))
     except json.JSONDecodeError as error:
         where = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise GenotypeError(f"genotype: neither JSON nor Genotype(...): {where}") from None
     except (ValueError, RecursionError) as error:
         raise GenotypeError(f"genotype: not the JSON of one ({reason(error)})") from None
     return from_dict(data)
+
+
+def _object_in(text: str) -> str:
+    """Return the JSON object of a text, from its first brace to its last, without commas behind the last entries."""
+    begin, end = text.find("{"), text.rfind("}")
+    return re.sub(r",(\s*[}\]])", r"\1", text[begin : end + 1]) if 0 <= begin < end else text
 
 
 def _calls(text: str) -> list[str]:

@@ -69,12 +69,20 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ..
         for name, tensor in given.items()
         if name in own and tensor.shape != own[name].shape
     ]
-    problems = [("missing", missing), ("unknown", unknown), ("of another shape", shapes)]
+    problems = [("missing", missing), ("unknown", unknown), ("of another shape", shapes), *_odd_values(own, given)]
     if any(names for _, names in problems):
         lines = [f"{len(names)} {kind}: {listed(names)}" for kind, names in problems if names]
         raise ModelError("weights do not fit the network\n  " + "\n  ".join(lines))
     model.load_state_dict(given, strict=False)
     return dropped
+
+
+def _odd_values(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[tuple[str, list[str]]]:
+    """Return the names of weights that are no real numbers, and of those that are not finite."""
+    held = {name: tensor for name, tensor in given.items() if name in own and own[name].is_floating_point()}
+    types = [f"{name} {tensor.dtype}" for name, tensor in held.items() if not tensor.is_floating_point()]
+    wild = [name for name, tensor in held.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    return [("of another type", types), ("not finite", wild)]
 
 
 def _weights(path: Path, content: Any) -> dict[str, Tensor]:
