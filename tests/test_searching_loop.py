@@ -156,7 +156,9 @@ def test_authors_fidelity_computes_what_all_deviations_together_do(tmp_path: Pat
     def rows(**changes: Any) -> list[dict[str, Any]]:
         data = replace(TINY.data, train_examples=32)
         config = replace(TINY, data=data, epochs=1, warmup_epochs=0, **changes)
-        return timeless(search(config, runs_dir=tmp_path, device="cpu", display=False))
+        run = search(config, runs_dir=tmp_path, device="cpu", display=False)
+        assert run.result()["curvature_path"] == ("double backward" if changes else "linearized")
+        return timeless(run)
 
     every = Deviations(**dict.fromkeys(Deviations.__dataclass_fields__, True))
     authors = rows(fidelity="authors")

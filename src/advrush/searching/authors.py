@@ -10,7 +10,14 @@ from torch.nn.functional import cross_entropy
 
 from advrush.models.supernet import Supernet
 from advrush.modes import evaluating, frozen_except
-from advrush.searching.objectives import AlphaStep, Batch, Objective, double_backward_gradients, validation_step
+from advrush.searching.objectives import (
+    DOUBLE_BACKWARD,
+    AlphaStep,
+    Batch,
+    Objective,
+    double_backward_gradients,
+    validation_step,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,10 @@ class AuthorsAdvRush(Objective):
     scale: float = 4.0
     polluted_gradient: bool = True
     frozen_bn: bool = True
+
+    def curvature_path(self, supernet: Supernet) -> str:
+        """Return DOUBLE_BACKWARD: what the published code computes, as it does."""
+        return DOUBLE_BACKWARD
 
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return the gradient that the published code gives to Adam."""

@@ -121,9 +121,10 @@ class _Search:
         path = self._curvature_path()
         with Display(f"search {self.config.name}", epochs=self.config.epochs, show=show) as display:
             if path == DOUBLE_BACKWARD and self.epoch < self.config.epochs:
-                display.line(
-                    "L_lambda by double backward (slow): fast is off, or a primitive is unknown to the linear passes"
-                )
+                authors = isinstance(self.objective, AuthorsAdvRush)
+                other = "fast is off, or a primitive is unknown to the linear passes"
+                cause = "as in the authors' code" if authors else other
+                display.line(f"L_lambda by double backward (slow): {cause}")
             if self.config.fidelity == "authors":
                 display.line(f"fidelity authors: {readme(self.config)}")
             while self.epoch < self.config.epochs:
@@ -139,7 +140,8 @@ class _Search:
 
     def _curvature_path(self) -> str | None:
         """Return how L_lambda's gradient is computed, None where the objective has none."""
-        return self.objective.curvature_path(self.supernet) if isinstance(self.objective, AdvRush) else None
+        path = getattr(self.objective, "curvature_path", None)
+        return None if path is None else path(self.supernet)
 
     def _epoch(self, display: Display) -> dict[str, Any]:
         warm = self.epoch < self.config.warmup_epochs

@@ -18,6 +18,9 @@ from advrush.modes import frozen_except
 from advrush.parallel import Parallel
 
 Regularizer = Callable[[Supernet, Tensor, Tensor], Tensor]
+LINEARIZED = "linearized"
+DOUBLE_BACKWARD = "double backward"
+"""The two ways to the gradient of L_lambda, as `result.json` names them."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,6 @@ class Darts(Objective):
     def alpha_step(self, supernet: Supernet, batch: Batch) -> AlphaStep:
         """Return grad_alpha L_val (train-mode BN)."""
         return validation_step(supernet, batch.x_val, batch.y_val)
-
-
-LINEARIZED = "linearized"
-DOUBLE_BACKWARD = "double backward"
-"""The two ways to the gradient of L_lambda, as `result.json` names them."""
 
 
 @dataclass(frozen=True)
