@@ -67,7 +67,7 @@ def test_images(data: DataConfig, images: int, data_dir: Path | str | None) -> t
 def pixels(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the test images in [0, 1], float32, and their labels."""
     split = dataset.test.to(device)
-    return split.images.float() / 255, split.labels
+    return split.pixels(), split.labels
 
 
 def require(condition: bool, message: str) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parameter import is_lazy
 
+from advrush.attacks.passes.chunks import device_of
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.passes.memory import is_out_of_memory
 from advrush.attacks.signs import CUT, odd_gradients, probabilities
@@ -230,7 +231,7 @@ def probe(model: nn.Module, x: Tensor, y: Tensor, *, gradients: bool, cut: bool 
     """Run `check_model` on the model's own device in eval mode, with parameters frozen."""
     exact = exact_model(model)
     check_weights(exact)
-    device = next((p.device for p in exact.parameters()), x.device)
+    device = device_of(exact, x.device)
     dtype = next((p.dtype for p in exact.parameters() if p.is_floating_point()), x.dtype)
     if dtype in (torch.float16, torch.bfloat16):
         raise ModelContractError(

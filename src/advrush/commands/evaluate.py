@@ -18,6 +18,7 @@ from advrush.evaluation import EvaluateConfig, ResultTable, as_target
 from advrush.evaluation import evaluate as evaluate_stage
 from advrush.evaluation.evaluate_stage import attacks_of
 from advrush.evaluation.trained_data import data_of
+from advrush.models.count import parameters
 from advrush.progress import plain_console
 from advrush.run import Run
 
@@ -77,7 +78,7 @@ def _one(text: str, config: EvaluateConfig, launch: EvaluateLaunch) -> Run:
     target = as_target(text, normalize=launch.normalize, output=launch.output)
     if launch.shows and parallel.is_main():
         about = replace(config, model=target.label, weights=target.digest)
-        count = sum(parameter.numel() for parameter in target.model.parameters())
+        count = parameters(target.model)
         rows = {
             "data": data_line(config.data.load(launch.data_dir), training=False),
             "network": f"{target.label}, {count:,} parameters",

@@ -17,6 +17,7 @@ from advrush.data import KNOWN
 from advrush.errors import ConfigError
 from advrush.evaluation.model_info import model_info
 from advrush.models.build import display_name
+from advrush.models.count import parameters
 from advrush.models.weights.export import export
 from advrush.models.weights.import_darts import import_network, layout, space_of
 from advrush.models.weights.saved import Blueprint, class_metadata, load, read_blueprint, read_classes
@@ -61,7 +62,7 @@ def import_checkpoint(arguments: list[str]) -> None:
         whole, options.out, image_size=options.image_size, in_channels=sizes.in_channels,
         metadata=blueprint.to_metadata(),
     )  # fmt: skip
-    count = sum(parameter.numel() for parameter in whole.parameters())
+    count = parameters(whole)
     if options.json:
         print_json({"out": str(options.out), "parameters": count, "classes": sizes.num_classes})
         return

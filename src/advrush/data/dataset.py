@@ -22,6 +22,10 @@ class Split:
         """Return the split on a device."""
         return Split(self.images.to(device), self.labels.to(device))
 
+    def pixels(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return the images (N, C, H, W) as pixels in [0, 1]."""
+        return self.images.to(dtype) / 255
+
     def subset(self, indices: Tensor) -> Split:
         """Return the examples at `indices`, in that order."""
         indices = indices.to(self.labels.device)

@@ -13,6 +13,7 @@ from torch import nn
 
 from advrush import parallel
 from advrush.attacks import PGD, Attack, AutoAttack, Duo, FastModel, parse_attacks
+from advrush.attacks.passes.chunks import device_of
 from advrush.config import radius_text
 from advrush.data import DataConfig, Dataset
 from advrush.errors import ModelContractError
@@ -116,10 +117,10 @@ def _evaluate(
     display: bool,
     processes: parallel.Parallel,
 ) -> None:
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = device_of(model, torch.device("cpu"))
     model = _in_type(model, getattr(torch, config.dtype))
     split = dataset.test.to(device)
-    x, y = split.images.to(getattr(torch, config.dtype)) / 255, split.labels
+    x, y = split.pixels(getattr(torch, config.dtype)), split.labels
     sweeps = sweeps_of(config)
     state_name = "last.pt" if processes.world == 1 else f"last-{processes.rank}-of-{processes.world}.pt"
     state = run.load_state(state_name)

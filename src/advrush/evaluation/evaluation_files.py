@@ -21,6 +21,7 @@ from advrush.evaluation.robust_accuracy import attack_names
 from advrush.evaluation.sanity import sanity
 from advrush.evaluation.sweep import Sweep, points
 from advrush.evaluation.targeted import TargetedOutcome
+from advrush.models.count import parameters
 from advrush.modes import evaluating, frozen
 from advrush.run import Run
 
@@ -99,7 +100,7 @@ class Finished:
         result = {
             "model": config.model,
             "weights": config.weights,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": parameters(model),
             "dataset": dataset.name,
             "classes": list(dataset.classes),
             "threat_model": {"norm": config.norm, "eps": config.eps},

@@ -123,7 +123,7 @@ class _Matrix:
             {"data": dataset.checksum} | {key: identity[key][place] for key in kinds} for place in range(len(found))
         ]
         split = dataset.test.to(processes.device)
-        self.x, self.y = split.images.float() / 255, split.labels
+        self.x, self.y = split.pixels(), split.labels
         self.models = [one.model.to(processes.device) for one in found]
 
     def suspicions(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class RowNetworks:
         generator = torch.Generator().manual_seed(self.config.seed)
         order = torch.randperm(len(self.dataset.train), generator=generator)[: self.config.images]
         part = self.dataset.train.subset(order)
-        pixels = part.images.float() / 255
+        pixels = part.pixels()
         if not normalized:
             return pixels, part.labels, 1.0
         return self._normalize(pixels), part.labels, sum(self.dataset.std) / len(self.dataset.std)

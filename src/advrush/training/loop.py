@@ -17,6 +17,7 @@ from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
 from advrush.identity import described
+from advrush.models.count import parameters
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.models.weights.saved import BEST, DROP, WEIGHTS, class_metadata
@@ -154,7 +155,7 @@ class _Training:
         if (self.epoch + 1) % config.eval_every and self.epoch + 1 < config.epochs:
             return {"clean_acc_val": None, "robust_acc_val": None}
         attack = config.attack.pgd(steps=config.attack.val_steps)
-        x = self.held_out.images.float() / 255
+        x = self.held_out.pixels()
         found = measure(self.kept, x, self.held_out.labels, attacks=[attack], batch_size=250)
         return {"clean_acc_val": found.clean_acc, "robust_acc_val": found.robust_acc}
 
@@ -228,7 +229,7 @@ class _Training:
         self.run.save_tensors(WEIGHTS, self.kept.state_dict(), self.metadata)
         self.run.finish(
             {
-                "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+                "parameters": parameters(self.model),
                 "epochs": self.epoch,
                 "best_epoch": self.best["epoch"],
                 "examples_val": len(self.held_out),

@@ -16,7 +16,7 @@ from advrush.attacks.ensemble.engine import OnBatch, execute
 from advrush.attacks.ensemble.random_streams import BatchStream, ExampleStream, Group, Order, RandomStream
 from advrush.attacks.ensemble.record import FOREIGN, UNBROKEN, WRONG, Ledger
 from advrush.attacks.ensemble.rounds import Staged, undisturbed
-from advrush.attacks.passes.chunks import predict
+from advrush.attacks.passes.chunks import device_of, predict
 from advrush.attacks.passes.classes import told
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.passes.memory import within_memory
@@ -86,7 +86,7 @@ class Rounds:
 
     def suspicions(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[str, ...]:
         """Return what is odd about the model on the first batch."""
-        device = next((p.device for p in model.parameters()), x.device)
+        device = device_of(model, x.device)
         first, labels = x[: self.batch_size].to(device), y[: self.batch_size].to(device)
         with self.within(model, device):
             return suspicions(exact_model(model), first, labels, random_expected=self.averages)
@@ -96,14 +96,14 @@ class Rounds:
         check(processes.world == 1 or self.order == "example", "order", self.order, "example, in several processes")
         start = torch.full((len(x),), FOREIGN, dtype=torch.int16)
         own = slice(processes.rank, None, processes.world)
-        device = next((p.device for p in model.parameters()), x.device)
+        device = device_of(model, x.device)
         right = _correct(model, x[own], y[own], self.batch_size, device)
         start[own] = torch.where(right, UNBROKEN, WRONG).to(torch.int16)
         return start
 
     def rounds(self, model: nn.Module, x: Tensor) -> tuple[int, ...]:
         """Return the number of rounds of each attack: some aim at one class after another."""
-        device = next((p.device for p in model.parameters()), x.device)
+        device = device_of(model, x.device)
         classes = predict(model, x[:1].to(device)).shape[1] if len(x) else 0
         return tuple(attack.rounds(classes) for attack in self.attacks)
 

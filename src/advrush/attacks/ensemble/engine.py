@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from advrush.attacks.ensemble.record import FOREIGN, Ledger
 from advrush.attacks.ensemble.result import Outcome
+from advrush.attacks.passes.chunks import device_of
 from advrush.attacks.passes.counting import counting
 from advrush.attacks.passes.memory import limited, within_memory
 from advrush.parallel import ALONE, Parallel
@@ -162,7 +163,7 @@ def execute(
 
     Rounds run one after another over all examples that are still correct, so that batches stay full to the end.
     """
-    device = next((p.device for p in model.parameters()), x.device)
+    device = device_of(model, x.device)
     with plan.within(model, device):
         if ledger is not None:
             ledger.check(len(x), len(plan.members))

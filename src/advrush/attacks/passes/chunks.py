@@ -40,6 +40,11 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
         return torch.cat([model(x[rows]) for rows in pieces(x, FORWARD_ALONE)])
 
 
+def device_of(model: nn.Module, otherwise: torch.device) -> torch.device:
+    """Return where the model's parameters lie; `otherwise` for a model without any."""
+    return next((parameter.device for parameter in model.parameters()), otherwise)
+
+
 def gradient(model: nn.Module, x: Tensor, value: Value) -> tuple[Tensor, Tensor, Tensor]:
     """Return the logits (N, K), each example's value (N,) and that value's gradient with respect to it."""
     logits, values, gradients = [], [], []
