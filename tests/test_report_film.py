@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from advrush.cli import main
 from advrush.report import write_report
-from report_runs import make_changing_search, make_search
+from report_runs import make_changing_search, make_search, make_training
 
 
 def scenes(page: Path) -> list[str]:
@@ -30,3 +33,24 @@ def test_a_scene_lasts_as_long_as_the_cells_stay_the_same(tmp_path: Path) -> Non
 def test_a_search_without_a_change_has_no_film(tmp_path: Path) -> None:
     run = make_search(tmp_path, epochs=1, warmup=0)
     assert scenes(write_report(tmp_path / "report.html", title="Search", runs=[run])) == []
+
+
+def test_show_writes_the_film_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(make_changing_search(tmp_path))
+    assert main(["show", run, "--film", "--out", str(tmp_path / "film.svg")]) == 0
+    drawing = (tmp_path / "film.svg").read_text()
+    titles = re.findall(r">(changing, epochs [^<]+)</text>", drawing)
+    parts = ("normal cell", "reduction cell")
+    assert titles == [f"changing, epochs {which}: {cell}" for which in ("1 to 4", "5 to 10") for cell in parts]
+    assert 0 < drawing.count('class="differs"') <= 16 and drawing.count("5eed0000") == 4
+    assert main(["show", run, "--film", "--out", str(tmp_path / "film.pdf")]) == 0
+    assert (tmp_path / "film.pdf").read_bytes().startswith(b"%PDF")
+    training = str(make_training(tmp_path))
+    capsys.readouterr()
+    for words, told in (
+        ([run], "show --film: expected one search run"),
+        ([run, "--out", "film.dot"], "ending in .svg or .pdf"),
+        ([training, "--out", "film.svg"], "the directory of a search that has begun"),
+    ):
+        assert main(["show", *words, "--film"]) == 2
+        assert told in capsys.readouterr().err

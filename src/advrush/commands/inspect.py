@@ -22,6 +22,8 @@ class ShowOptions:
 
     out: Path | None = None
     """Draw the cells into this file: .svg, .pdf, .dot or .mmd."""
+    film: bool = False
+    """Draw the cells of a search by epoch, a scene for each change, what is new dashed (--out: .svg or .pdf)."""
     json: bool = False
     """Print genotypes and results as JSON on standard output."""
 
@@ -35,8 +37,11 @@ def show(arguments: list[str]) -> None:
             "compare, and perhaps `--out FILE` with a file ending in .svg, .pdf, .dot or .mmd"
         )
     words = [run_of(word) for word in words]
+    if options.film and (options.out is None or len(words) != 1):
+        raise ConfigError("show --film: expected one search run and `--out FILE`, a file ending in .svg or .pdf")
     if options.out is not None:
-        drawn = reports.save_cells(reports.architectures_of(words), options.out)
+        cells = reports.save_film(words[0], options.out) if options.film else None
+        drawn = cells or reports.save_cells(reports.architectures_of(words), options.out)
         print_json({"drawn": str(drawn)}) if options.json else plain_console().print(f"{drawn}")
     elif options.json:
         print_json({word: reports.facts(word) for word in words})

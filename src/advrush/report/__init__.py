@@ -2,6 +2,7 @@
 
 from advrush.report.benchmark.terminal import benchmark_tables, on_terminal
 from advrush.report.drawing.cells import draw_cell
+from advrush.report.film import save_film
 from advrush.report.html import write_report
 from advrush.report.records import Record, find_records
 from advrush.report.run_list import list_runs, runs_facts
@@ -25,6 +26,7 @@ __all__ = [
     "run_text",
     "runs_facts",
     "save_cells",
+    "save_film",
     "show",
     "write_report",
 ]

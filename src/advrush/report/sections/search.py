@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -13,16 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from advrush.report.drawing.architectures import Style
 from advrush.report.drawing.axes import Rows, dots, epoch_axis, log_curve, mark_switch
 from advrush.report.drawing.cells import draw_cell
-from advrush.report.drawing.differences import only_in
-from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.heatmap import alpha_heatmap
 from advrush.report.drawing.palette import series_color
 from advrush.report.drawing.plot import legend_above, new_figure, signed, to_svg, xy
+from advrush.report.film import scenes
 from advrush.report.labels import data_set, in_words, kind_label, progress
 from advrush.report.names import seed_names
 from advrush.report.records import Record
 from advrush.report.section import Chapter, Render, Section, Sentence
-from advrush.space.genotype import CellGraph
 
 
 def search_curves(rows: Rows) -> Figure:
@@ -97,7 +95,7 @@ def _search(record: Record, name: str) -> dict[str, Any]:
         "curves": to_svg(signed(search_curves(rows), record.digest), title=f"{name}: losses and curvature by epoch")
         if rows
         else None,
-        "film": _film(record, name),
+        "film": film if len(film := scenes(record, name)) > 1 else [],
         "heatmaps": {
             kind: alpha_heatmap(space, alphas[kind], kind=kind, graph=cells.get(kind), digest=record.digest)
             for kind in space.kinds
@@ -119,37 +117,6 @@ def _search(record: Record, name: str) -> dict[str, Any]:
         else None,
         "collapsed": [kind for kind, cell in cells.items() if cell.collapsed],
     }
-
-
-class Scene(NamedTuple):
-    """The cells of a search for as long as they did not change; epochs are counted from 1."""
-
-    first: int
-    last: int
-    cells: Mapping[str, Drawing]
-
-
-def _film(record: Record, name: str) -> list[Scene]:
-    """Return the cells from scene to scene, edges dashed that the scene before lacks; empty without a change."""
-    scenes: list[Scene] = []
-    before: Mapping[str, CellGraph] = {}
-    for epoch, architecture in record.architectures_by_epoch().items():
-        cells = architecture.cells()
-        if scenes and cells == before:
-            scenes[-1] = scenes[-1]._replace(last=epoch + 1)
-            continue
-        drawn = {
-            kind: draw_cell(
-                cell,
-                title=f"{name}, {kind_label(kind).lower()} after epoch {epoch + 1}",
-                marked=only_in(cell, before[kind]) if scenes else (),
-                digest=record.digest,
-            )
-            for kind, cell in cells.items()
-        }
-        scenes.append(Scene(epoch + 1, epoch + 1, drawn))
-        before = cells
-    return scenes if len(scenes) > 1 else []
 
 
 def _frames(record: Record, kinds: Sequence[str]) -> str:
