@@ -183,6 +183,11 @@ def test_examples_name_classes_and_tell_who_was_fooled() -> None:
 
 def test_attacks_have_names_for_people() -> None:
     names = {"fgsm": "FGSM", "pgd20": "PGD-20", "apgd_ce": "APGD-CE", "autoattack": "AutoAttack", "clean": "clean"}
+    names |= {
+        "pgd20x5": "PGD-20 ×5", "pgd20_to_next": "PGD-20 to next", "fgsm_to_3": "FGSM to class 3", "mine": "MINE",
+        "apgd_ce_to_least_likely": "APGD-CE to least likely", "pgd_pma20_estimate": "PGD-PMA-20 (estimate)",
+        "cw_l2": "C&W (L2)", "pgd_dlr20": "PGD-DLR-20",
+    }  # fmt: skip
     assert {name: attack_label(name) for name in names} == names
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from advrush.report.downloads import Download, drawing_files
 from advrush.report.drawing.architectures import page_colors
 from advrush.report.drawing.drawn import Drawing
+from advrush.report.heading import heading
 from advrush.report.labels import attack_label, kind_label, progress
 from advrush.report.records import Record
 from advrush.report.saving import save_drawings
@@ -61,6 +62,7 @@ def write_report(
     page = render(
         "report.html.j2",
         title=title,
+        about=heading(records),
         lines=lines,
         tables=tables,
         sections=body,

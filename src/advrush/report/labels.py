@@ -12,7 +12,8 @@ WORST = "worst case"
 
 ATTACKS = {
     "clean": "clean", WORST: WORST, "autoattack": "AutoAttack", "square": "Square",
-    "apgd_duo": "APGD-CE + APGD-T (not AutoAttack)",
+    "autoattack_plus": "AutoAttack (plus)", "autoattack_rand": "AutoAttack (rand)", "adaptive": "adaptive ensemble",
+    "apgd_duo": "APGD-CE + APGD-T (not AutoAttack)", "deepfool": "DeepFool", "cw_l2": "C&W (L2)",
 }  # fmt: skip
 
 OPERATIONS = {
@@ -22,12 +23,20 @@ OPERATIONS = {
 
 
 def attack_label(name: str) -> str:
-    """Return an attack's name for people: `pgd20` is "PGD-20"."""
+    """Return an attack's name for people: `pgd20x5` is "PGD-20 ×5", `pgd20_to_next` "PGD-20 to next"."""
     if name in ATTACKS:
         return ATTACKS[name]
-    letters = name.rstrip("0123456789")
-    parts = [letters.strip("_-").replace("_", "-").upper(), name[len(letters) :]]
-    return "-".join(part for part in parts if part)
+    plain, _, target = name.partition("_to_")
+    if target:
+        aim = f"class {target}" if target.isdecimal() else target.replace("_", " ")
+        return f"{attack_label(plain)} to {aim}"
+    if name.endswith("_estimate"):
+        return f"{attack_label(name.removesuffix('_estimate'))} (estimate)"
+    steps = re.fullmatch(r"([a-zA-Z_-]+?)[_-]?(\d+)(?:x(\d+))?", name)
+    if steps is None:
+        return name.strip("_-").replace("_", "-").upper()
+    restarts = f" ×{steps[3]}" if steps[3] else ""
+    return f"{steps[1].replace('_', '-').upper()}-{steps[2]}{restarts}"
 
 
 def primitive_label(primitive: str) -> str:

@@ -9,6 +9,7 @@ from advrush.report.sections.robustness import accuracy_table, accuracy_tables, 
 from advrush.report.sections.training import training_table
 from advrush.report.sections.transfer import transfer_table
 from advrush.report.table import Entry, Table
+from advrush.report.targeted import targeted_table
 
 __all__ = [
     "Entry",
@@ -27,6 +28,7 @@ __all__ = [
     "format_whole",
     "parameters_of",
     "percent",
+    "targeted_table",
     "training_table",
     "transfer_table",
     "waterfall_tables",

@@ -18,6 +18,7 @@ from advrush.report.names import model_names, trained_by
 from advrush.report.records import Record
 from advrush.report.section import Chapter, Render, Section, Sentence
 from advrush.report.table import Entry, Table
+from advrush.report.targeted import targeted_table
 from advrush.report.tradeoff import tradeoff
 
 
@@ -127,7 +128,7 @@ def cost_table(evaluations: Sequence[Record], records: Sequence[Record]) -> Tabl
         )
         for record in evaluations
         if record.result
-        for attack in record.result["attacks"]
+        for attack in (*record.result["attacks"], *record.result.get("targeted", ()))
     ]
     columns = ("model, attack", "time", "examples forward", "examples backward")
     return Table("What the attacks cost", columns, tuple(rows))
@@ -168,7 +169,7 @@ def robustness_body(evaluations: Sequence[Record], records: Sequence[Record], re
     return render(
         "robustness.html.j2", groups=groups, costs=cost_table(evaluations, records),
         scatters=_scatters(evaluations, records), sweeps=_sweeps(evaluations, records),
-        waterfalls=waterfall_tables(evaluations, records),
+        waterfalls=waterfall_tables(evaluations, records), targeted=targeted_table(evaluations, records),
     )  # fmt: skip
 
 
