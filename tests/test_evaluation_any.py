@@ -1,5 +1,8 @@
 """`evaluate` with data at hand, results as tables, runs as paths, attacks with a generator."""
 
+import csv
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import advrush
 from advrush import FGSM, PGD, EvaluateConfig, Evaluation, ResultTable, Run, evaluate, images_and_labels
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, DataError
+from advrush.evaluation.csv_cell import csv_cell
 from advrush.space import NASBENCH201, PUBLISHED
 
 DATA = DataConfig("digits", test_examples=40)
@@ -195,6 +199,20 @@ class Wordy(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"logits": self.inner(x)}
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1"])
+def test_names_are_no_formulas_and_no_commands(name: str, model: nn.Module) -> None:
+    plain = evaluate(model, DATA.load(), attacks="fgsm", limit=5, display=False)
+    found = replace(plain, label=f"{name}\n\\input{{x}}")
+    table = found.table
+    for line in csv.DictReader(io.StringIO(table.csv())):
+        assert not any((cell or "").startswith(("=", "+", "@", "\t", "-2")) for cell in line.values())
+    assert "\n\\input" not in table.latex()
+
+
+def test_numbers_below_zero_stay_numbers() -> None:
+    assert [csv_cell(value) for value in (-0.5, "-0.5", "-1e-3", "-x", "")] == [-0.5, "-0.5", "-1e-3", "'-x", ""]
 
 
 def test_entries_and_normalization_in_python(model: nn.Module) -> None:

@@ -42,6 +42,15 @@ def test_networks_are_ranked_within_their_threat_model_alone(tmp_path: Path) -> 
     assert page.count("<table>") == 2
 
 
+def test_a_result_of_another_shape_is_named(tmp_path: Path) -> None:
+    run = make_evaluation(tmp_path, model="net", correct={"clean": 9, "pgd20": 3}, examples=10)
+    result = json.loads((run / "result.json").read_text())
+    result["worst_case"]["interval"] = [0.1, {}]
+    (run / "result.json").write_text(json.dumps(result))
+    with pytest.raises(AdvrushError, match=run.name):
+        leaderboard([tmp_path])
+
+
 def test_a_leaderboard_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AdvrushError, match="at least one finished evaluation"):
         leaderboard([tmp_path])

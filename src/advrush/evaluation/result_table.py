@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advrush.config import radius_text
+from advrush.evaluation.csv_cell import csv_cell
 from advrush.evaluation.latex import tex
 from advrush.evaluation.smallest import smallest_line
 from advrush.run import Run
@@ -101,7 +102,7 @@ class ResultTable:
         file = io.StringIO()
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in self.rows)
         return file.getvalue()
 
     def latex(self) -> str:
@@ -111,7 +112,9 @@ class ResultTable:
             head = " & ".join(map(tex, heads)) + r" \\"
             lines = [r"\begin{tabular}{lrrrrr}", r"\toprule", head, r"\midrule"]
             lines += [" & ".join(tex(cell) for cell in row) + r" \\" for row in rows]
-            blocks.append("\n".join([f"% {self.title}", *lines, r"\bottomrule", r"\end{tabular}", ""]))
+            blocks.append(
+                "\n".join([f"% {' '.join(self.title.split())}", *lines, r"\bottomrule", r"\end{tabular}", ""])
+            )
         return "\n".join(blocks)
 
     def _repr_html_(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
+from advrush.evaluation.csv_cell import csv_cell
 from advrush.evaluation.latex import tex
 from advrush.paper.artifacts import Column
 from advrush.paper.tables import Block, Comparison, Line, Mark, Table
@@ -58,12 +59,13 @@ def to_csv(table: Table) -> str:
         place = [table.artifact.key, each.row.key, each.column.key]
         for said in (each.printed, *each.others):
             if said is not None:
-                out.writerow([*place, said.source, "", said.value, "", "", "", "", "", "", said.note])
+                out.writerow(map(csv_cell, [*place, said.source, "", said.value, *[""] * 6, said.note]))
         for number, (checkpoint, ours) in enumerate(each.ours.items()):
             low, high = ours.interval or ("", "")
             away = each.difference if number == 0 and each.difference is not None else ""
             seeds, sd = " ".join(map(str, ours.seeds)), "" if ours.sd is None else ours.sd
-            out.writerow([*place, "ours", checkpoint, ours.mean, sd, low, high, seeds, ours.examples or "", away, ""])
+            values = [ours.mean, sd, low, high, seeds, ours.examples or "", away, ""]
+            out.writerow(map(csv_cell, [*place, "ours", checkpoint, *values]))
     return buffer.getvalue()
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from markupsafe import Markup
 
+from advrush.evaluation.csv_cell import csv_cell
 from advrush.report.drawing.drawn import Drawing
 
 
@@ -43,9 +44,9 @@ def csv_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
     """Return numbers as a file with one line of column names; floats with nine digits, enough for float32."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(csv_cell, columns))
     for row in rows:
-        writer.writerow([f"{value:.9g}" if isinstance(value, float) else value for value in row])
+        writer.writerow([f"{value:.9g}" if isinstance(value, float) else csv_cell(value) for value in row])
     return Download(f"{file_name(name)}.csv", "data:text/csv;charset=utf-8," + quote(buffer.getvalue(), safe=SAFE))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from advrush.config import check, radius_text
+from advrush.reading.gate import reading
 from advrush.report.names import model_names
 from advrush.report.records import Record, find_records
 from advrush.run import write_atomically
@@ -51,7 +52,9 @@ def leaderboard(runs: Iterable[Path | str], out: Path | str | None = None) -> di
     names = model_names(records, records)
     groups: dict[Group, list[dict[str, Any]]] = {}
     for record in records:
-        groups.setdefault(_group(record), []).append(_entry(record, names[record.path]))
+        with reading(record.path, "the files of an evaluation"):
+            group, entry = _group(record), _entry(record, names[record.path])
+        groups.setdefault(group, []).append(entry)
     for entries in groups.values():
         entries.sort(key=lambda entry: -float(entry["reported"]))
     board = {"groups": [{**_described(group), "models": entries} for group, entries in groups.items()]}
