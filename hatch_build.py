@@ -62,9 +62,10 @@ def _compile(compiler: list[str], architecture: str, sources: list[Path], librar
         for source in sources:
             objects.append(str(Path(folder) / f"{source.stem}.o"))
             _run([*compiler, *FLAGS, f"-march={architecture}", "-c", "-o", objects[-1], str(source)])
-        partial = Path(folder) / library.name
-        _run([*compiler, "-shared", "-o", str(partial), *objects])
-        shutil.copyfile(partial, library)
+        linked, beside = Path(folder) / library.name, library.with_suffix(f".{os.getpid()}.tmp")
+        _run([*compiler, "-shared", "-o", str(linked), *objects])
+        shutil.copyfile(linked, beside)
+        os.replace(beside, library)  # a running process keeps the file that it has loaded
 
 
 def _run(command: list[str]) -> None:

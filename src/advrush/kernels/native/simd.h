@@ -2,9 +2,10 @@
 
 #pragma once
 
+#include <immintrin.h>
+
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 namespace {  // each file has its own: they are compiled for one processor and linked into one library
@@ -40,18 +41,22 @@ template <class T>
 inline Vec<T> positive(Vec<T> v) {
     return v <= 0 ? Vec<T>{} : v;  // nan stays
 }
-template <class T>
-inline Vec<T> load_some(const T* p, int count) {  // the first `count` lanes, zeros behind them
-    alignas(BYTES) T lanes[Simd<T>::LANES] = {};
-    std::memcpy(lanes, p, sizeof(T) * count);
-    return load(lanes);
+// The first `count` lanes, zeros behind them; the others are neither read nor written.
+#if defined(__AVX512F__)
+inline Vec<float> load_some(const float* p, int count) { return (Vec<float>)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p); }
+inline Vec<double> load_some(const double* p, int count) { return (Vec<double>)_mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), p); }
+inline void store_some(float* p, Vec<float> v, int count) { _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), (__m512)v); }
+inline void store_some(double* p, Vec<double> v, int count) { _mm512_mask_storeu_pd(p, __mmask8((1u << count) - 1), (__m512d)v); }
+#else
+alignas(32) constexpr int32_t FIRST[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+inline __m256i first_lanes(int bytes) {  // of 32, a multiple of 4
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(FIRST + 8 - bytes / 4));
 }
-template <class T>
-inline void store_some(T* p, Vec<T> v, int count) {
-    alignas(BYTES) T lanes[Simd<T>::LANES];
-    store(lanes, v);
-    std::memcpy(p, lanes, sizeof(T) * count);
-}
+inline Vec<float> load_some(const float* p, int count) { return (Vec<float>)_mm256_maskload_ps(p, first_lanes(4 * count)); }
+inline Vec<double> load_some(const double* p, int count) { return (Vec<double>)_mm256_maskload_pd(p, first_lanes(8 * count)); }
+inline void store_some(float* p, Vec<float> v, int count) { _mm256_maskstore_ps(p, first_lanes(4 * count), (__m256)v); }
+inline void store_some(double* p, Vec<double> v, int count) { _mm256_maskstore_pd(p, first_lanes(8 * count), (__m256d)v); }
+#endif
 template <class T>
 inline Vec<T> load_channels(const T* p, int left) {
     return left >= Simd<T>::LANES ? load(p) : load_some(p, left);
