@@ -138,3 +138,8 @@ def test_white_text_is_readable_on_every_primitive_known_or_not() -> None:
         channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         r, g, b = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
         assert 1.05 / (0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05) >= 4.5, primitive
+
+
+def test_a_notebook_shows_the_drawing_itself() -> None:
+    drawing = draw_cell(ONE_INPUT)
+    assert type(drawing._repr_html_()) is str and drawing._repr_html_().startswith("<svg")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import textwrap
+import time
 from collections.abc import Iterable, Iterator
+from html import escape
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -63,10 +66,37 @@ class _Rate(ProgressColumn):
         return Text(f"{shown} it/s", style="progress.data.speed", no_wrap=True)
 
 
+class _NotebookBar:
+    """A bar in a notebook's output, drawn anew at most four times a second."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._drawn = 0.0
+
+    def draw(self, task: Task, *, last: bool = False) -> None:
+        """Show where a task is."""
+        now = time.monotonic()
+        if task.total is None or (now - self._drawn < 0.25 and not last):
+            return
+        from IPython.display import HTML, display
+
+        self._drawn = now
+        left = task.time_remaining
+        rest = "" if left is None or last else f", {datetime.timedelta(seconds=round(left))} left"
+        shown = HTML(
+            f'{escape(task.description)} <progress max="{task.total:g}" value="{task.completed:g}"></progress> '
+            f"{task.completed:,.0f} of {task.total:,.0f}{rest}"
+        )
+        if self._handle is None:
+            self._handle = display(shown, display_id=True)
+        else:
+            self._handle.update(shown)
+
+
 class Display:
     """Show one stage: `steps` for the bar inside an epoch, `line` for what an epoch gave.
 
-    On a terminal a live bar carries rate and time left over all epochs; elsewhere only the lines are printed.
+    On a terminal and in a notebook a live bar carries the time left over all epochs; elsewhere there are only lines.
     With `show=False` (other ranks, quiet callers) nothing is printed at all.
     """
 
@@ -74,6 +104,7 @@ class Display:
         self.title, self.epochs, self.show = title, epochs, show
         self.console = console or plain_console()
         self._live = show and self.console.is_terminal
+        self._notebook = _NotebookBar() if show and self.console.is_jupyter else None
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -94,6 +125,11 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        self._draw(last=True)
+
+    def _draw(self, *, last: bool = False) -> None:
+        if self._notebook is not None:
+            self._notebook.draw(self._progress.tasks[self._task], last=last)
 
     def steps(self, iterable: Iterable[T], *, total: int, epoch: int = 0) -> Iterator[T]:
         """Pass the items through and move the bar; `total` is the number of steps of one epoch."""
@@ -103,10 +139,12 @@ class Display:
         for item in iterable:
             yield item
             self._progress.advance(self._task)
+            self._draw()
 
     def at(self, done: int, total: int) -> None:
         """Move the bar to a place; the first call tells where a resumed stage begins, and counts for no rate."""
         self._progress.update(self._task, total=total, completed=done)
+        self._draw()
 
     def line(self, text: str) -> None:
         """Print one line above the bar, on a terminal folded between words at its width."""

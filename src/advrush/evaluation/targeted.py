@@ -56,5 +56,5 @@ def targeted_line(row: Mapping[str, Any]) -> str:
     low, high = row["interval"]
     return (
         f"{row['name']}: targeted success rate {row['targeted_success_rate']:.2%} [{low:.1%}, {high:.1%}] "
-        f"of {row['attacked']:,} images (right without an attack, of another class)"
+        f"of {row['attacked']:,} images"
     )

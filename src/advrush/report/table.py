@@ -22,6 +22,10 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
 
+    def _repr_markdown_(self) -> str:
+        """Return the table as notebooks show it."""
+        return f"{self.caption}\n\n{self.to_markdown()}"
+
     def to_markdown(self) -> str:
         """Return the table in Markdown, the best of each column bold."""
         lines = [

@@ -27,6 +27,10 @@ class Drawing(Markup):
         drawing.figure = figure
         return drawing
 
+    def _repr_html_(self) -> str:
+        """Return the SVG, which notebooks show."""
+        return str(self)
+
     def showing(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Drawing:
         """Return the same drawing under another name, with the numbers behind it in place of those of its lines."""
         return Drawing.of(self, name, columns, rows, self.figure)
