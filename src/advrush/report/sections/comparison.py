@@ -112,7 +112,8 @@ def comparison_body(searches: Sequence[Record], records: Sequence[Record], rende
     curves = to_svg(signed(comparison_curves(rows, drawn), *digests(searches)), title=title) if rows else None
     found = {names[record.path]: genotype for record in searches if (genotype := record.genotype())}
     made_by = {names[record.path]: record.digest for record in searches}
-    cells = drawn_cells(found, made_by) if len(found) == 2 else []
+    pairs = drawn_cells(found, made_by) if len(found) == 2 else []
+    cells = [(title, cell.showing(f"compared {cell.name}", cell.columns, cell.rows)) for title, cell in pairs]
     return render("comparison.html.j2", curves=curves, agreement=agreement_table(found), cells=cells)
 
 

@@ -189,7 +189,7 @@ def _scatters(evaluations: Sequence[Record], records: Sequence[Record]) -> list[
             columns = ("network", *(f"{what} {side}" for what in ("clean", attack) for side in ("acc", "low", "high")))
             points_of = [(name, *(float(v) for triple in pair for v in triple)) for name, pair in points.items()]
             text = f"{title}. Dashed: equal harmonic robustness score; bars are 95% Wilson intervals."
-            found.append({"svg": svg.showing("tradeoff", columns, points_of), "caption": text})
+            found.append({"svg": svg.showing(title, columns, points_of), "caption": text})
     return found
 
 
