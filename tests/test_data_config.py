@@ -63,6 +63,11 @@ def test_values_out_of_range_are_refused(field: str, value: int) -> None:
         DataConfig("digits", **{field: value})
 
 
+def test_sizes_that_take_all_memory_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data.image_size: got 100000; expected a size in which"):
+        DataConfig("digits", image_size=100_000).load()
+
+
 def test_more_than_there_is_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.train_examples: got 5000; expected at most 1442"):
         DataConfig("digits", train_examples=5000).load()

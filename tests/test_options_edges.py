@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from advrush.cli import main
 from advrush.commands.search import check_warmup
 from advrush.config import check_numbers, fraction, from_dict
 from advrush.data import DataConfig
-from advrush.errors import ConfigError
-from advrush.evaluation import EvaluateConfig
+from advrush.errors import AdvrushError, ConfigError
+from advrush.evaluation import EvaluateConfig, TransferConfig, transfer
+from advrush.models.build import build
 from advrush.run import Run
 from advrush.searching import SearchConfig, search
 from advrush.training import OptimizerConfig, TrainConfig, train
@@ -59,6 +61,28 @@ def test_numbers_without_sense_make_no_folder(config: Any, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"seed|clip|beta"):
         Run.open(tmp_path, "train", "x", config)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arch", ["advrush", "resnet18", "densenet121", "robnet_free"])
+@pytest.mark.parametrize("channels", [0, -3, 10**8, 2**40])
+def test_widths_that_no_memory_holds_are_refused(arch: str, channels: int) -> None:
+    with pytest.raises(AdvrushError, match=r"(width|channels): got"):
+        build(arch, channels=channels, layers=3 if arch == "advrush" else None)
+
+
+@pytest.mark.parametrize("layers", [0, 10**6])
+def test_depths_without_sense_are_refused(layers: int) -> None:
+    with pytest.raises(AdvrushError, match="layers"):
+        build("advrush", channels=4, layers=layers)
+    with pytest.raises(AdvrushError, match="layers"):
+        SearchConfig(layers=layers)
+
+
+def test_one_attack_makes_the_examples_of_a_matrix(tmp_path: Path) -> None:
+    nets = [nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) for _ in range(2)]
+    config = TransferConfig(data=DataConfig("digits", test_examples=10), attack="fgsm,pgd2")
+    with pytest.raises(ConfigError, match="attack: got 'fgsm,pgd2'; expected one attack"):
+        transfer(nets, config, runs_dir=tmp_path, display=False)
 
 
 def test_a_warmup_as_long_as_the_search_is_refused(tmp_path: Path) -> None:

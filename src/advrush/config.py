@@ -116,6 +116,16 @@ LARGEST = {"Linf": 1.0, "L2": LARGEST_L2, "L1": 1000.0}
 """Radii beyond these are refused: in the L1 norm, a third of the way through the cube of 32 x 32 colored pixels."""
 
 
+MOST_CHANNELS = 8192
+"""Channels of a network's first stage beyond this are a slip: the widest published ones have some 1,000."""
+MOST_CELLS = 1000
+
+
+def check_between(field: str, value: int, most: int, least: int = 1) -> None:
+    """Raise ConfigError unless `value` is a whole number from `least` to `most`."""
+    check(type(value) is int and least <= value <= most, field, value, f"a whole number from {least} to {most}")
+
+
 def radius_text(norm: str, eps: float) -> str:
     """Return norm and radius in pixel units, and of Linf and L2 in gray levels: "Linf, eps 0.031 (7.91/255)"."""
     return f"{norm}, eps {eps:.4g}" + ("" if norm == "L1" else f" ({255 * eps:.3g}/255)")

@@ -13,6 +13,7 @@ from advrush.config import check
 from advrush.data.dataset import Dataset, Split
 from advrush.data.known import check_name
 from advrush.data.load import load_dataset, statistics
+from advrush.reading.bounds import LARGEST_SET
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ def _resized(dataset: Dataset, side: int) -> Dataset:
     """Return the data set with images of side x side pixels (antialiased bilinear) and the statistics of these."""
     if side == dataset.image_size:
         return dataset
+
+    images = sum(len(part) for part in (dataset.train, dataset.test, dataset.validation or ()))
+    fits = images * dataset.channels * side**2 <= LARGEST_SET
+    check(fits, "data.image_size", side, f"a size in which {images} images take at most {LARGEST_SET} bytes")
 
     def resize(images: Tensor) -> Tensor:
         pieces = [images[start : start + 1000].float() for start in range(0, len(images), 1000)]

@@ -87,7 +87,8 @@ def transfer(
     found = [as_target(target) for target in targets]
     check(len(found) >= 2, "targets", len(found), "at least two networks")
     config = replace(config or TransferConfig(), models=tuple(f"{one.label}:{one.digest}" for one in found))
-    (attack,) = parse_attacks(config.attack, config.threat, seed=config.seed)
+    attack, *others = parse_attacks(config.attack, config.threat, seed=config.seed)
+    check(not others, "attack", config.attack, "one attack, such as pgd20")
     check(getattr(attack, "target", None) is None, "attack", config.attack, "an untargeted attack: accuracies are told")
     dataset = config.data.load(data_dir)
     identity, odd = examine(found, dataset)

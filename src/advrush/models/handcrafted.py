@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, relu
 
-from advrush.config import check
+from advrush.config import MOST_CHANNELS, check_between
 from advrush.space.operations import PointwiseConv
 
 
@@ -45,7 +45,7 @@ class ResNet(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        check(width >= 1, "width", width, "at least 1")
+        check_between("width", width, MOST_CHANNELS)
         self.conv1 = nn.Conv2d(in_channels, width, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         channels_in = width
@@ -108,7 +108,7 @@ class DenseNet(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        check(width >= 1, "width", width, "at least 1")
+        check_between("width", width, MOST_CHANNELS)
         channels = 2 * width
         self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
         self._stages: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from advrush.config import check
+from advrush.config import MOST_CELLS, MOST_CHANNELS, check, check_between
 from advrush.kernels.batch_norm import normalize
 from advrush.models.activation_checkpointing import recomputed
 from advrush.models.auxiliary import AuxiliaryHead
@@ -46,7 +46,8 @@ class Network(nn.Module):
         space = DARTS if isinstance(genotype, Sequence) else space_named(genotype.space)
         channels = space.default_channels if channels is None else channels
         layers = space.default_layers if layers is None else layers
-        check(channels >= 1, "channels", channels, "at least 1")
+        check_between("layers", layers, MOST_CELLS)
+        check_between("channels", channels, MOST_CHANNELS)
         check(num_classes >= 2, "num_classes", num_classes, "at least 2")
         check(image_size >= 1, "image_size", image_size, "at least 1")
         self.space, self.drop_path = space, drop_path

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 
-from advrush.config import check, did_you_mean
+from advrush.config import MOST_CHANNELS, check_between, did_you_mean
 from advrush.errors import ConfigError, GenotypeError
 from advrush.models.network import Network
 from advrush.space.darts import TOPOLOGY
@@ -51,7 +51,7 @@ def robnet(
     published = {key: rows for key, rows in json.loads(text).items() if key != "source"}
     if name not in published:
         raise ConfigError(f"unknown RobNet {name!r}{did_you_mean(name, published)}")
-    check(channels >= 1, "channels", channels, "at least 1")
+    check_between("channels", channels, MOST_CHANNELS)
     graphs = [graph(row.split()) for row in published[name]]
     return Network(
         graphs,

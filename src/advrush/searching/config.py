@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from advrush.attacks.config import PGDConfig
-from advrush.config import check
+from advrush.config import MOST_CELLS, MOST_CHANNELS, check, check_between
 from advrush.data import DataConfig
 from advrush.space import space_named
 
@@ -167,10 +167,13 @@ class SearchConfig:
             chosen = "difference" if self.fidelity == "authors" else "exact"
         object.__setattr__(self, "mixed_derivative", chosen)  # a run of the one is never taken for one of the other
         fewest = space_named(self.space).fewest_layers
-        check(self.channels >= 1, "channels", self.channels, "a whole number >= 1")
+        check_between("channels", self.channels, MOST_CHANNELS)
         quarters = self.relaxation != "partial" or self.channels % 4 == 0
         check(quarters, "channels", self.channels, "a multiple of 4 with the relaxation `partial`")
-        check(self.layers >= fewest, "layers", self.layers, f"at least {fewest} cells in the space {self.space!r}")
+        enough = fewest <= self.layers <= MOST_CELLS
+        check(
+            enough, "layers", self.layers, f"at least {fewest} cells in the space {self.space!r}, at most {MOST_CELLS}"
+        )
         check(self.epochs >= 1, "epochs", self.epochs, "a whole number >= 1")
         check(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "a whole number >= 0")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
