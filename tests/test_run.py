@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from advrush.atomic_write import write_atomically
 from advrush.errors import ConfigError, RunError
 from advrush.reading.tensors import read_metadata
-from advrush.run import Run, write_atomically
+from advrush.run import Run
 from processes import ended, started
 
 

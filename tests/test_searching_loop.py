@@ -12,8 +12,9 @@ import torch
 
 from advrush.data import DataConfig
 from advrush.errors import ConfigError, RunError
+from advrush.out_of_memory import memory_advice
 from advrush.parallel import Parallel
-from advrush.run import Run, memory_advice
+from advrush.run import Run
 from advrush.searching import AlphaStep, Batch, CurvatureConfig, Darts, SearchConfig, derive, search
 from advrush.searching.config import Deviations
 from advrush.searching.loop import clip_

@@ -1,17 +1,12 @@
-"""A run directory: configuration, metrics, checkpoints, result; atomic writes; resume."""
+"""A run directory: configuration, metrics, checkpoints, result; resume."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import platform
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +15,8 @@ import safetensors.torch
 import torch
 
 from advrush import config as configs
+from advrush.atomic_write import write_atomically
+from advrush.environment import environment
 from advrush.errors import RunError
 from advrush.identity import IDENTITY, difference
 from advrush.lock import LOCK, Lock
@@ -32,28 +29,6 @@ LONGEST_NAME = 200
 """Bytes of a run's name: file systems take 255, digests and parts of names are added."""
 LAST = "last.pt"
 """The state of an unfinished stage."""
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that a kill at any instant leaves either the old content or the new one.
-
-    Raises OSError, naming the file, where it cannot be written: a full disk, a quota, a folder without rights.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            error.filename = str(path)  # a full disk names none
-        raise
 
 
 @dataclass
@@ -266,33 +241,3 @@ class Run:
     def read_json(self, name: str) -> Any:
         """Read a JSON file of this run. Raises RunError, naming the file, where it cannot be read as JSON."""
         return read_json(self.path / name)
-
-
-@contextmanager
-def memory_advice(field: str, value: int) -> Iterator[None]:
-    """Turn running out of memory into a RunError that says which value of `field` to try."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # the CPU's allocator raises a plain RuntimeError with these words
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise RunError(
-            f"out of memory at {field} {value}; try {field} {max(1, value // 2)}. What was finished is kept: "
-            "a smaller batch is another configuration and begins anew"
-        ) from None
-
-
-def environment() -> dict[str, Any]:
-    """Describe software and hardware, without names of the machine or its user."""
-    return {
-        "advrush": version("advrush"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "world": int(os.environ.get("WORLD_SIZE", "1")),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    }

@@ -18,12 +18,12 @@ from torch.nn.parameter import is_lazy
 
 from advrush.attacks.passes.chunks import device_of
 from advrush.attacks.passes.fast_model import exact_model
-from advrush.attacks.passes.memory import is_out_of_memory
 from advrush.attacks.signs import CUT, odd_gradients, probabilities
 from advrush.attacks.target import check_targets
 from advrush.errors import AdvrushError, DataError, ModelContractError, kind_of
 from advrush.models.entry import entries
 from advrush.modes import evaluating, frozen
+from advrush.out_of_memory import is_out_of_memory
 from advrush.reading.gate import reason
 
 SLACK = 1e-4

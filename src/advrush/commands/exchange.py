@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from advrush.atomic_write import write_atomically
 from advrush.commands.addresses import run_of
 from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
@@ -23,7 +24,7 @@ from advrush.models.weights.import_darts import import_network, layout, space_of
 from advrush.models.weights.saved import Blueprint, class_metadata, load, read_blueprint, read_classes
 from advrush.models.weights.state_dict import read_state
 from advrush.progress import plain_console
-from advrush.run import Run, write_atomically
+from advrush.run import Run
 
 
 @dataclass(frozen=True)

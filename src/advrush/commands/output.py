@@ -43,7 +43,7 @@ def check_table(path: Path | None) -> None:
 
 def write_tables(path: Path, tables: Sequence[ResultTable]) -> None:
     """Write tables into one file in the form that its ending names."""
-    from advrush.run import write_atomically
+    from advrush.atomic_write import write_atomically
 
     write_atomically(path, TABLES[path.suffix](tables))
 

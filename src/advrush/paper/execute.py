@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from advrush.analysis import analyze_landscape
+from advrush.atomic_write import write_atomically
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, RunError
 from advrush.evaluation import transfer
@@ -18,7 +19,7 @@ from advrush.paper.fit import fitted_channels
 from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob, key, label
 from advrush.reading.gate import reading
 from advrush.reading.text import read_bytes
-from advrush.run import Run, write_atomically
+from advrush.run import Run
 from advrush.searching import derive, search
 from advrush.training import train
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from advrush.atomic_write import write_atomically
+from advrush.environment import environment
 from advrush.paper.artifacts import Row
 from advrush.paper.execute import Outcome, Store, run_all
 from advrush.paper.figures import Drawn, Picture, draw
@@ -20,7 +22,6 @@ from advrush.paper.scale import Scale, read_scale
 from advrush.paper.tables import Table, build_table
 from advrush.report import Section, write_report
 from advrush.report.downloads import drawing_files
-from advrush.run import environment, write_atomically
 
 TABLES = ("table", "transfer")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from advrush.atomic_write import write_atomically
 from advrush.errors import ConfigError, RunError
 from advrush.report.drawing.cells import draw_cell
 from advrush.report.drawing.differences import only_in
@@ -14,7 +15,6 @@ from advrush.report.drawing.svg import stacked
 from advrush.report.drawing.svg_pdf import to_pdf
 from advrush.report.labels import kind_label
 from advrush.report.records import Record
-from advrush.run import write_atomically
 from advrush.space import CellGraph
 
 FORMATS = (".svg", ".pdf")

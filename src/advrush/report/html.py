@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from advrush.atomic_write import write_atomically
 from advrush.report.downloads import Download, drawing_files
 from advrush.report.drawing.architectures import page_colors
 from advrush.report.drawing.drawn import Drawing
@@ -21,7 +22,6 @@ from advrush.report.sections.compose import compose, sentences
 from advrush.report.sections.robustness import accuracy_tables
 from advrush.report.sound import blaming
 from advrush.report.table import Table
-from advrush.run import write_atomically
 
 
 def write_report(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advrush.atomic_write import write_atomically
 from advrush.config import check, radius_text
 from advrush.reading.gate import reading
 from advrush.report.names import model_names
 from advrush.report.records import Record, find_records
-from advrush.run import write_atomically
 
 AUTOATTACK = ("autoattack", "autoattack_plus")
 HEADS = ("rank", "model", "clean", "robust", "attack", "parameters", "seconds", "forward", "backward")

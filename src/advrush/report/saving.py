@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from advrush.atomic_write import write_atomically
 from advrush.config import did_you_mean
 from advrush.errors import ConfigError
 from advrush.report.downloads import drawing_files
@@ -17,7 +18,6 @@ from advrush.report.drawing.drawn import Drawing
 from advrush.report.drawing.svg import stacked
 from advrush.report.drawing.svg_pdf import drawn_pdf, to_pdf
 from advrush.report.labels import kind_label
-from advrush.run import write_atomically
 from advrush.space import Architecture
 
 FORMATS = (".svg", ".pdf", ".dot", ".mmd")

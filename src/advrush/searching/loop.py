@@ -19,10 +19,11 @@ from advrush.identity import described
 from advrush.models.relaxations import RELAXATIONS
 from advrush.models.supernet import Supernet
 from advrush.models.sync_batch_norm import share_batch_statistics
+from advrush.out_of_memory import memory_advice
 from advrush.progress import Display
 from advrush.reading.gate import reading
 from advrush.reading.text import read_toml
-from advrush.run import LAST, Run, memory_advice
+from advrush.run import LAST, Run
 from advrush.schedule import cosine
 from advrush.searching.authors import AuthorsAdvRush
 from advrush.searching.config import SearchConfig

@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from advrush.run import Run, write_atomically
+from advrush.atomic_write import write_atomically
+from advrush.run import Run
 
 FILE = "rows.jsonl"
 

@@ -21,9 +21,10 @@ from advrush.models.count import parameters
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
 from advrush.models.weights.saved import BEST, DROP, WEIGHTS, class_metadata
+from advrush.out_of_memory import memory_advice
 from advrush.progress import Display, seconds_text
 from advrush.reading.gate import reading
-from advrush.run import LAST, Run, memory_advice
+from advrush.run import LAST, Run
 from advrush.seeds import Purpose, derive_seed
 from advrush.stage import stage
 from advrush.track import Mirror, tracker

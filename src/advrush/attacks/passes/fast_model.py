@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from advrush.attacks.passes.classes import largest
 from advrush.attacks.passes.fold_batch_norm import folded
-from advrush.attacks.passes.memory import is_out_of_memory, most_at_once
+from advrush.attacks.passes.memory import most_at_once
+from advrush.out_of_memory import is_out_of_memory
 
 PROBES = 16
 """Examples on which a folded network is held against the plain one."""

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import torch
 
+from advrush.out_of_memory import is_out_of_memory
+
 Found = TypeVar("Found")
 
 
@@ -73,9 +75,3 @@ def within_memory(call: Callable[[], Found], examples: int) -> Found:
             )
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out: the CPU's allocator raises a plain RuntimeError."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
