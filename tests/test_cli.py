@@ -53,6 +53,13 @@ def test_mistakes_exit_with_2_and_say_what_is_right(
     assert message in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("words", [["evaluate", "{}"], ["{}"], ["show", "{}"], ["train", "{}"], ["runs", "--{}", "x"]])
+def test_what_is_repeated_does_not_steer_the_terminal(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main([word.format("a\x1b]0;title\x07\x9b31m\u202eb") for word in words])
+    said = "".join(capsys.readouterr())
+    assert said and not any(mark in said for mark in ("\x1b", "\x07", "\x9b", "\u202e"))
+
+
 def test_unknown_field_is_refused_with_a_suggestion_and_no_traceback() -> None:
     command = [sys.executable, "-m", "advrush.cli", "search", "smoke", "--curvature.gama", "0.1"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})

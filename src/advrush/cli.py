@@ -40,8 +40,10 @@ def _complain(subject: str, text: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from advrush.reading.text import printable
+
     Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
-        Text.assemble((subject, "bold red"), " ", text)
+        Text.assemble((subject, "bold red"), " ", printable(text))
     )
 
 
