@@ -1,4 +1,4 @@
-"""Write a file as a whole or not at all."""
+"""Write files that a kill or a full disk cannot damage: whole ones, and lines at the end of one."""
 
 from __future__ import annotations
 
@@ -26,4 +26,16 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = str(path)  # a full disk names none
+        raise
+
+
+def append_line(path: Path, text: str) -> None:
+    """Append a line and bring it to the disk. Raises OSError, naming the file, where it cannot be written."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(path)  # a full disk names none
         raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -15,7 +14,7 @@ import safetensors.torch
 import torch
 
 from advrush import config as configs
-from advrush.atomic_write import write_atomically
+from advrush.atomic_write import append_line, write_atomically
 from advrush.environment import environment
 from advrush.errors import RunError
 from advrush.identity import IDENTITY, difference
@@ -184,15 +183,7 @@ class Run:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one epoch's row."""
-        path = self.path / "metrics.jsonl"
-        try:
-            with path.open("a") as file:
-                file.write(json.dumps(dict(row)) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            error.filename = str(path)
-            raise
+        append_line(self.path / "metrics.jsonl", json.dumps(dict(row)))
 
     def save_state(self, state: Mapping[str, Any], name: str = LAST) -> None:
         """Write last.pt (or `name`) atomically; `state["epoch"]` is the epoch to do next."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from advrush.atomic_write import write_atomically
+from advrush.atomic_write import append_line, write_atomically
 from advrush.run import Run
 
 FILE = "rows.jsonl"
@@ -37,10 +36,7 @@ class RowLog:
     def add(self, subject: str, row: int, values: Mapping[str, Any]) -> None:
         """Append what was measured of a row."""
         line = {"subject": subject, "row": row, **values}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, json.dumps(line))
         self.known[subject, row] = line
 
     def values(self, subject: str, rows: Iterable[int]) -> list[dict[str, Any]]:
