@@ -6,7 +6,7 @@ from advrush.paper.plan import Plan, plan_of
 from advrush.paper.reproduce import Reproduction, reproduce, write
 from advrush.paper.scale import Scale, read_scale, scales
 from advrush.paper.statistics import McNemar, mcnemar, spread
-from advrush.paper.tables import Table
+from advrush.paper.table import Table
 from advrush.published import Published, others, printed, published
 
 __all__ = [

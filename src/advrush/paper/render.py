@@ -11,7 +11,7 @@ from markupsafe import Markup
 from advrush.evaluation.csv_cell import csv_cell
 from advrush.evaluation.latex import tex
 from advrush.paper.artifacts import Column
-from advrush.paper.tables import Block, Comparison, Line, Mark, Table
+from advrush.paper.table import Block, Comparison, Line, Mark, Table
 
 
 def to_markdown(table: Table) -> str:

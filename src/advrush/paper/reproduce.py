@@ -19,7 +19,8 @@ from advrush.paper.jobs import Job, label
 from advrush.paper.plan import Plan, plan_of
 from advrush.paper.render import board_markdown, to_csv, to_html, to_latex, to_markdown
 from advrush.paper.scale import Scale, read_scale
-from advrush.paper.tables import Table, build_table
+from advrush.paper.table import Table
+from advrush.paper.tables import build_table
 from advrush.report import Section, write_report
 from advrush.report.downloads import drawing_files
 
