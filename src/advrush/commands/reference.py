@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import advrush
 from advrush.commands.help import HELP, help_text
 
-WIDTH = 100
+WIDTH = 76
+"""Characters of a line that fit the column of a page."""
 
 
 def command_page() -> str:
@@ -30,7 +31,7 @@ def name_page() -> str:
     ]  # fmt: skip
     for group, names in _groups().items():
         parts.append(f"## advrush.{group}")
-        parts += [f"### {name}\n\n{_summary(name)}\n\n::: {_place(name)}" for name in names]
+        parts += [f"### {name}\n\n::: {_place(name)}" for name in names]
     return "\n\n".join(parts) + "\n"
 
 
@@ -45,11 +46,6 @@ def _groups() -> Mapping[str, list[str]]:
 def _place(name: str) -> str:
     found = getattr(advrush, name)
     return f"{found.__module__}.{found.__qualname__}"
-
-
-def _summary(name: str) -> str:
-    """Return the first paragraph of a description, which a reader without the site sees."""
-    return " ".join((getattr(advrush, name).__doc__ or "").strip().split("\n\n")[0].split())
 
 
 PAGES: dict[str, Callable[[], str]] = {"cli.md": command_page, "api.md": name_page}
