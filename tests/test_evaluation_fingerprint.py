@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advrush.analysis import analyze_curvature
-from advrush.analysis.config import CurvatureConfig
+from advrush.analysis import analyze_curvature, analyze_landscape
+from advrush.analysis.config import CurvatureConfig, LandscapeConfig
 from advrush.cli import main
 from advrush.data import DataConfig, Dataset
 from advrush.errors import ModelContractError, RunError
@@ -111,6 +112,47 @@ def test_other_code_is_found_by_late_images_and_by_gradients(other: type[Net], t
     assert then["outputs"] == now["outputs"]
     assert "another network" in str(difference(then, now))
     assert difference({"data": then["data"], "outputs": then["outputs"]}, now) is None  # runs from before this was kept
+
+
+class Written(Net):
+    """Writes into its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.mul_(1.0))
+
+
+class Cut(Net):
+    """Has no gradient at all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).detach()
+
+
+class Noisy(Net):
+    """Draws at random."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + torch.rand_like(x))
+
+
+@pytest.mark.parametrize("analysis", ["curvature", "landscape"])
+@pytest.mark.parametrize(
+    ("model", "message"), [(Written, "in place"), (Cut, "does not depend"), (partial(Net, classes=2), "labels: got 2")]
+)
+def test_analyses_refuse_what_attacks_refuse(
+    analysis: str, model: Callable[[], Net], message: str, tmp_path: Path
+) -> None:
+    config: Any = {"curvature": CurvatureConfig, "landscape": LandscapeConfig}[analysis](data=MINE, images=3)
+    run = {"curvature": analyze_curvature, "landscape": analyze_landscape}[analysis]
+    with pytest.raises(ModelContractError, match=message):
+        run(model(), config, data_dir=folder(tmp_path / "data"), runs_dir=tmp_path, display=False, device="cpu")
+    assert not list(tmp_path.glob("analyze/*"))
+
+
+def test_analyses_warn_of_what_attacks_warn_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, data = CurvatureConfig(data=MINE, images=3), folder(tmp_path / "data")
+    analyze_curvature(Noisy(), config, data_dir=data, runs_dir=tmp_path, device="cpu")
+    assert "random" in capsys.readouterr().out
 
 
 def test_kept_examples_of_other_data_are_not_used_for_another_matrix(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from advrush.attacks.gate import PROBED, called, check_logits, check_weights, seeded_globally
+from advrush.attacks.gate import PROBED, called, check_logits, check_model, check_weights, seeded_globally
 from advrush.data import Dataset
 from advrush.errors import ModelContractError
 from advrush.evaluation.targets import Target
@@ -52,6 +52,7 @@ def computed(model: nn.Module, dataset: Dataset) -> dict[str, list[float]]:
     x = (images.float() / 255).to(parameter.device, parameter.dtype)
     first, labels = x[: len(labels)], labels.to(x.device)
     with evaluating(model), frozen(model), torch.inference_mode(False), seeded_globally(x.device, 0):
+        check_model(model, first, dataset.test.labels.to(x.device), gradients=False)
         with torch.no_grad():
             outputs, more = (_rounded(model, part) for part in (first, x[len(first) :]))
         gradients = _gradients(model, first, labels) if x.dtype in (torch.float32, torch.float64) else []
