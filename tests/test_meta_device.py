@@ -29,7 +29,7 @@ from advrush.models.network import Network
 from advrush.models.supernet import Supernet
 from advrush.parallel import Parallel
 from advrush.searching import SearchConfig
-from advrush.searching.adversarial import Adversarial
+from advrush.searching.adversarial import AdversarialValidation
 from advrush.searching.authors import AuthorsAdvRush
 from advrush.searching.loop import clip_
 from advrush.searching.objectives import AdvRush, Batch, Darts, Objective, weight_gradients
@@ -228,7 +228,8 @@ def supernet(fast: bool) -> Supernet:
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 SEARCHES: list[Objective] = [
     Darts(), UnrolledDarts(), UnrolledDarts(PUBLISHED_RADIUS), AdvRush(micro_batch=2), AdvRush(fast=False),
-    AuthorsAdvRush(), Adversarial(PGD(steps=2), MEAN, STD, attack_weights=True), Adversarial(FGSM(), MEAN, STD),
+    AuthorsAdvRush(), AdversarialValidation(PGD(steps=2), MEAN, STD, attack_weights=True),
+    AdversarialValidation(FGSM(), MEAN, STD),
 ]  # fmt: skip
 
 

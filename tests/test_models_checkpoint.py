@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from advrush.models.build import build
 from advrush.models.errors import ModelError
-from advrush.models.weights.import_darts import Layout, import_network, layout
+from advrush.models.weights.import_darts import NetworkSizes, import_network, layout
 from advrush.models.weights.state_dict import load_weights, read_state
 
 
@@ -151,8 +151,8 @@ def test_damaged_and_empty_files(tmp_path: Path) -> None:
 
 
 def test_layout() -> None:
-    assert layout(trained().state_dict()) == Layout(3, 4, 7, 3, True)
-    assert layout(trained(arch="densenet121").state_dict()) == Layout(3, None, 7, 3, False)
-    assert layout(build("resnet18", channels=5, in_channels=1).state_dict()) == Layout(5, None, 10, 1, False)
+    assert layout(trained().state_dict()) == NetworkSizes(3, 4, 7, 3, True)
+    assert layout(trained(arch="densenet121").state_dict()) == NetworkSizes(3, None, 7, 3, False)
+    assert layout(build("resnet18", channels=5, in_channels=1).state_dict()) == NetworkSizes(5, None, 10, 1, False)
     with pytest.raises(ModelError, match="unknown layout"):
         layout({"features.0.weight": torch.zeros(1)})

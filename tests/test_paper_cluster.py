@@ -13,7 +13,7 @@ import pytest
 from advrush.errors import ConfigError
 from advrush.paper import Plan, Store, paper, read_scale
 from advrush.paper.cluster import run_on_cluster
-from advrush.paper.execute import Outcome, run_all
+from advrush.paper.execute import JobOutcomes, run_all
 from advrush.paper.tables import build_table
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (extra `cluster`)")
@@ -46,7 +46,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.timeout(600)
 def test_a_node_lost_while_busy_changes_nothing(plan: Plan, cluster: Any, tmp_path: Path) -> None:
-    found: list[Outcome] = []
+    found: list[JobOutcomes] = []
     store = Store(tmp_path / "cluster", display=False)
     driver = Thread(target=lambda: found.append(run_on_cluster(plan.jobs(), store, address=cluster.address)))
     driver.start()

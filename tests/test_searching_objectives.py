@@ -16,7 +16,7 @@ from advrush.errors import ConfigError
 from advrush.models.supernet import Supernet
 from advrush.modes import evaluating
 from advrush.parallel import Parallel
-from advrush.searching.adversarial import Adversarial
+from advrush.searching.adversarial import AdversarialValidation
 from advrush.searching.authors import AuthorsAdvRush
 from advrush.searching.config import SearchConfig
 from advrush.searching.objectives import AdvRush, Batch, Darts, Regularized, weight_gradients
@@ -139,7 +139,7 @@ def test_adversarial_step_sees_fgsm_examples_in_pixels(make: Make) -> None:
         (g,) = torch.autograd.grad(cross_entropy(supernet((pixels - 0.4) / 0.5), batch.y_val), pixels)
     x_adv = (pixels.detach() + 0.03 * g.sign()).clamp(0, 1)
     expected = autograd(supernet, cross_entropy(supernet((x_adv - 0.4) / 0.5), batch.y_val))
-    step = Adversarial(FGSM(eps=0.03), mean, std).alpha_step(*make())
+    step = AdversarialValidation(FGSM(eps=0.03), mean, std).alpha_step(*make())
     assert_equal(dict(step.gradients), expected, rtol=1e-6)
 
 

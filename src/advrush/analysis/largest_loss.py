@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advrush.attacks.gate import check_images, check_labels
-from advrush.attacks.pgd import input_gradient
+from advrush.attacks.pgd import loss_gradient
 from advrush.attacks.threat import Linf
 from advrush.config import check
 from advrush.curvature import summed_cross_entropy
@@ -69,7 +69,7 @@ def _batch(
             loss, right = _losses(model, x_adv, y)
             largest, robust = torch.maximum(largest, loss), robust & right
             if step < steps:
-                gradient = input_gradient(model, x_adv, y, loss=summed_cross_entropy)
+                gradient = loss_gradient(model, x_adv, y, loss=summed_cross_entropy)
                 x_adv = threat.project(x_adv + threat.eps / 4 * gradient.sign(), x)
     return clean, largest, correct, robust
 

@@ -15,7 +15,7 @@ from advrush.attacks.malt import MALT
 from advrush.attacks.mifgsm import MIFGSM
 from advrush.attacks.minimal_norm import MinimalNorm
 from advrush.attacks.passes.fast_model import FastModel
-from advrush.attacks.pgd import FGSM, PGD, ascend, input_gradient
+from advrush.attacks.pgd import FGSM, PGD, ascend, loss_gradient
 from advrush.attacks.registry import parse_attacks
 from advrush.attacks.square import Square
 from advrush.attacks.threat import L1, L2, Linf, ThreatModel, threat_model
@@ -50,7 +50,7 @@ __all__ = [
     "ascend",
     "evaluating",
     "frozen",
-    "input_gradient",
+    "loss_gradient",
     "parse_attacks",
     "threat_model",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advrush.attacks.ensemble.runnable import Runnable
 from advrush.attacks.losses import ce
 from advrush.attacks.passes.chunks import pieces
-from advrush.attacks.pgd import input_gradient
+from advrush.attacks.pgd import loss_gradient
 from advrush.attacks.threat import Norm, per_example, refuse_l1, threat_model
 from advrush.config import check
 
@@ -51,7 +51,7 @@ class MIFGSM(Runnable):
         threat = threat_model(self.norm, self.eps)
         x_adv, momentum = x.detach(), torch.zeros_like(x)
         for _ in range(self.steps):
-            gradient = input_gradient(model, x_adv, y, loss=ce)
+            gradient = loss_gradient(model, x_adv, y, loss=ce)
             scale = per_example(gradient.flatten(1).abs().mean(dim=1), x).clamp_min(1e-20)
             momentum = self.decay * momentum + gradient / scale
             x_adv = threat.project(x_adv + self.eps / self.steps * threat.direction(momentum), x)

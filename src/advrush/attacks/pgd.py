@@ -26,7 +26,7 @@ from advrush.modes import evaluating, frozen
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def input_gradient(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss) -> Tensor:
+def loss_gradient(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss) -> Tensor:
     """Return the gradient of each example's own loss with respect to it, asked of nothing else.
 
     Raises ModelContractError where the model cuts the graph.
@@ -57,7 +57,7 @@ def ascend(
     """
     x_adv = start
     for _ in range(steps):
-        gradient = input_gradient(model, x_adv, y, loss=loss)
+        gradient = loss_gradient(model, x_adv, y, loss=loss)
         x_adv = threat.project(x_adv.detach() + step_size * threat.step(gradient, x_adv.detach()), x)
     return x_adv.detach()
 

@@ -13,7 +13,7 @@ from advrush.commands.output import print_json
 from advrush.commands.train import architecture
 from advrush.errors import ConfigError, RunError
 from advrush.models.build import canonical, display_name, is_known
-from advrush.paper import Outcome, Plan, Row, Store, paper, plan_of, read_scale, reproduce, write
+from advrush.paper import JobOutcomes, Plan, Row, Store, paper, plan_of, read_scale, reproduce, write
 from advrush.paper.costs import factors, hours, where
 from advrush.paper.jobs import Job, label
 from advrush.progress import plain_console
@@ -99,7 +99,7 @@ def reproduce_command(arguments: list[str]) -> None:
 
 def _on_cluster(
     options: ReproduceOptions, before: Callable[[int, int, Job], None]
-) -> Callable[[list[Job], Store], Outcome]:
+) -> Callable[[list[Job], Store], JobOutcomes]:
     from advrush.paper.cluster import run_on_cluster
 
     return partial(

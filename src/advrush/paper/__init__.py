@@ -1,7 +1,7 @@
 """Reproduction of the paper's tables and figures: what they need, what is there, how far it is from the printed."""
 
 from advrush.paper.artifacts import Artifact, Column, Paper, Row, paper
-from advrush.paper.execute import Outcome, Store
+from advrush.paper.execute import JobOutcomes, Store
 from advrush.paper.plan import Plan, plan_of
 from advrush.paper.reproduce import Reproduction, reproduce, write
 from advrush.paper.scale import Scale, read_scale, scales
@@ -12,8 +12,8 @@ from advrush.published import Published, others, printed, published
 __all__ = [
     "Artifact",
     "Column",
+    "JobOutcomes",
     "McNemar",
-    "Outcome",
     "Paper",
     "Plan",
     "Published",

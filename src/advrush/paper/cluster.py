@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from advrush.errors import AdvrushError, ConfigError
-from advrush.paper.execute import Outcome, Store
+from advrush.paper.execute import JobOutcomes, Store
 from advrush.paper.jobs import Job
 
 RETRIES = 4
@@ -25,7 +25,7 @@ def run_on_cluster(
     cpus: float = 1,
     gpus: float = 0,
     before: Callable[[int, int, Job], None] = lambda *_: None,
-) -> Outcome:
+) -> JobOutcomes:
     """Run each job that has no result as a task of a Ray cluster, as soon as those that it needs are done.
 
     Args:
@@ -44,7 +44,7 @@ def run_on_cluster(
     # by value, so that the workers need not import this module under the same path
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_work)
     where = (str(store.runs_dir.resolve()), _plain(store.data_dir), store.device, max(1, int(cpus)))
-    outcome, waiting = Outcome(), list(jobs)
+    outcome, waiting = JobOutcomes(), list(jobs)
     running: dict[Any, Job] = {}
     done: set[Job] = set()
     while waiting or running:
@@ -70,7 +70,7 @@ def run_on_cluster(
     return outcome
 
 
-def _take(ray: Any, ready: Any, job: Job, store: Store, outcome: Outcome) -> None:
+def _take(ray: Any, ready: Any, job: Job, store: Store, outcome: JobOutcomes) -> None:
     """Record a task's result, or why there is none."""
     try:
         found = ray.get(ready)

@@ -149,21 +149,21 @@ class Store:
 
 
 @dataclass
-class Outcome:
+class JobOutcomes:
     """What became of the jobs of a plan."""
 
     done: list[Job] = field(default_factory=list)
     failed: dict[Job, str] = field(default_factory=dict)
 
 
-def run_all(jobs: list[Job], store: Store, *, before: Callable[[int, int, Job], None] = lambda *_: None) -> Outcome:
+def run_all(jobs: list[Job], store: Store, *, before: Callable[[int, int, Job], None] = lambda *_: None) -> JobOutcomes:
     """Run each job that has no result, in order; one that fails does not stop the others, only those that need it.
 
     `before(number, total, job)` is called before each job that is run. Raises RunError where finished jobs are of
     other images; DataError of a data set that is not there is a failure of the jobs on it.
     """
     store.check_data(jobs)
-    outcome = Outcome()
+    outcome = JobOutcomes()
     for number, job in enumerate(jobs, 1):
         if store.finished(job) is not None:
             outcome.done.append(job)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from advrush.atomic_write import write_atomically
 from advrush.environment import environment
 from advrush.paper.artifacts import Row
-from advrush.paper.execute import Outcome, Store, run_all
+from advrush.paper.execute import JobOutcomes, Store, run_all
 from advrush.paper.figures import Drawn, Picture, draw
 from advrush.paper.jobs import Job, label
 from advrush.paper.plan import Plan, plan_of
@@ -76,7 +76,7 @@ def reproduce(
     rows: Sequence[str] = (),
     compute: bool = True,
     before: Callable[[int, int, Job], None] = lambda *_: None,
-    runner: Callable[[list[Job], Store], Outcome] | None = None,
+    runner: Callable[[list[Job], Store], JobOutcomes] | None = None,
 ) -> Reproduction:
     """Run what the named tables and figures lack, and return them with what is there.
 

@@ -14,7 +14,7 @@ from advrush.searching.objectives import AlphaStep, Batch, validation_step
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class AdversarialValidation:
     """Alpha minimizes the validation loss on adversarial examples; the attack works in [0, 1] pixels, BN in eval mode.
 
     `mean` and `std` undo the normalization of the search's inputs. With `attack_weights` the weight step trains on

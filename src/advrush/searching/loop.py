@@ -27,7 +27,7 @@ from advrush.run import LAST, Run
 from advrush.schedule import cosine
 from advrush.searching.authors import AuthorsAdvRush
 from advrush.searching.config import SearchConfig
-from advrush.searching.monitor import Monitor, describe, skip_warning
+from advrush.searching.monitor import Monitor, search_line, skip_warning
 from advrush.searching.objectives import (
     DOUBLE_BACKWARD,
     AdvRush,
@@ -133,7 +133,7 @@ class _Search:
                 self.epoch += 1
                 if self.processes.is_main:
                     self._save(row)
-                display.line(describe(row, self.config.epochs))
+                display.line(search_line(row, self.config.epochs))
             if warning := skip_warning(self.run.metrics()[-1]) if self.processes.is_main else None:
                 display.line(warning)
         if self.processes.is_main:

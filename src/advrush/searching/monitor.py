@@ -78,7 +78,7 @@ def shares(graph: CellGraph) -> dict[str, float]:
     return {group: count / len(names) for group, count in found.items()}
 
 
-def describe(row: dict[str, Any], epochs: int) -> str:
+def search_line(row: dict[str, Any], epochs: int) -> str:
     """Return the epoch's line for the screen."""
     curvature = "" if row["curvature"] is None else f"  L_lambda {row['curvature']:.3g}"
     stage = "warmup" if row["phase"] == "warmup" else "epoch"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from advrush.attacks import FGSM
 from advrush.data import Dataset
-from advrush.searching.adversarial import Adversarial
+from advrush.searching.adversarial import AdversarialValidation
 from advrush.searching.authors import AuthorsAdvRush
 from advrush.searching.config import SearchConfig
 from advrush.searching.objectives import AdvRush, Darts, ExactCurvature, Objective
@@ -24,7 +24,7 @@ def objective_of(config: SearchConfig, dataset: Dataset) -> Objective:
         case "adversarial":
             options = config.adversarial
             attack = FGSM(eps=options.eps) if options.attack == "fgsm" else options.pgd()
-            return Adversarial(attack, dataset.mean, dataset.std, attack_weights=options.weights)
+            return AdversarialValidation(attack, dataset.mean, dataset.std, attack_weights=options.weights)
         case "advrush":
             scale = curvature.scale * (4 if config.departs("curvature_times_4") else 1)
             polluted, frozen_bn = config.departs("polluted_gradient"), config.departs("frozen_bn")

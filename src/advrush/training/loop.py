@@ -117,7 +117,7 @@ class _Training:
                 self._note_best(row)
                 if self.processes.is_main:
                     self._save(row)
-                display.line(describe(row, self.config.epochs))
+                display.line(training_line(row, self.config.epochs))
                 if self._is_stale():
                     display.line(f"stopped: no better robust accuracy in {self.config.patience} checks")
         if self.processes.is_main:
@@ -265,7 +265,7 @@ def _hold_out(dataset: Dataset, config: TrainConfig) -> tuple[Split, Split]:
     return dataset.train.subset(order[count:]), dataset.train.subset(order[:count])
 
 
-def describe(row: Mapping[str, Any], epochs: int) -> str:
+def training_line(row: Mapping[str, Any], epochs: int) -> str:
     """Return the epoch's line for the screen."""
     held = ""
     if row["clean_acc_val"] is not None:

@@ -21,7 +21,7 @@ LARGEST_DEPTH = 200
 
 
 @dataclass(frozen=True)
-class Layout:
+class NetworkSizes:
     """What the shapes of a state dict tell about its network; `layers` is None where the depth is fixed."""
 
     channels: int
@@ -61,7 +61,7 @@ def space_of(arch: str | Architecture) -> Space:
     return DARTS if found is None else space_named(found.space)
 
 
-def layout(state: Mapping[str, Tensor], *, space: Space = DARTS) -> Layout:
+def layout(state: Mapping[str, Tensor], *, space: Space = DARTS) -> NetworkSizes:
     """Read the sizes off a state dict in the layout of the DARTS code, ResNet-18 or DenseNet-121.
 
     `space` is that of the cells, if there are any: it tells the width of the stem and which modules are fixed blocks.
@@ -76,7 +76,7 @@ def layout(state: Mapping[str, Tensor], *, space: Space = DARTS) -> Layout:
             f"conv1, layer*, linear (ResNet-18), conv1, dense*, linear (DenseNet-121); found: {listed(list(state))}"
         )
     widths_in_stem = space.stem_multiplier if cells else 2 if any(name.startswith("dense1.") for name in state) else 1
-    return Layout(
+    return NetworkSizes(
         channels=stem.shape[0] // widths_in_stem,
         layers=_layers(cells, space) if cells else None,
         num_classes=classifier.shape[0],
