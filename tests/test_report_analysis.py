@@ -115,6 +115,7 @@ def test_files_in_links() -> None:
     assert '"' not in file.uri and "<" not in file.uri
     drawing = svg_file("x", '<svg viewBox="0 0 1 1"><path fill="var(--ink, #1f2329)" stroke="currentColor"/></svg>')
     assert unquote(drawing.uri.split(",", 1)[1]) == (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path fill="#1f2329" stroke="#1f2329"/></svg>'
+        '<svg style="background: #fff" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1">'
+        '<path fill="#1f2329" stroke="#1f2329"/></svg>'
     )
     assert file_name("λ") == "figure"

@@ -37,6 +37,7 @@ def svg_file(name: str, svg: str) -> Download:
     plain = re.sub(r"var\(--[\w-]+, *(#[0-9a-fA-F]+)\)", r"\1", str(svg)).replace("currentColor", "#1f2329")
     if "xmlns=" not in plain.split(">", 1)[0]:
         plain = plain.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    plain = plain.replace("<svg", '<svg style="background: #fff"', 1)  # its dark ink also where a viewer is dark
     return Download(f"{file_name(name)}.svg", "data:image/svg+xml," + quote(plain, safe=SAFE))
 
 
