@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -130,6 +131,20 @@ def test_runs_of_one_architecture_differ_by_mark_and_hatch() -> None:
     assert drawn["standard"].color == drawn["adversarial"].color != drawn["other"].color
     assert drawn["standard"][1:] != drawn["adversarial"][1:]
     assert drawn["other"][1:] == drawn["standard"][1:]
+
+
+def test_a_mark_tells_the_objective_in_whatever_order_the_runs_come(tmp_path: Path) -> None:
+    page = []
+    for objective, arch in (("standard", "racl"), ("pgd", "advrush"), ("standard", "advrush"), ("pgd", "racl")):
+        record = Record.read(make_training(tmp_path, name=f"{objective}-{arch}", arch=arch))
+        page.append(replace(record, config={**record.config, "objective": objective}))
+    names = model_names(page, page)
+    drawn = network_styles(page, names, page)
+    marks = {str(run.config["objective"]): drawn[names[run.path]][1:] for run in page}
+    assert marks["standard"] != marks["pgd"]
+    assert all(drawn[names[run.path]][1:] == marks[str(run.config["objective"])] for run in page)
+    alone = network_styles(page[:1], names, page)
+    assert alone[names[page[0].path]] == drawn[names[page[0].path]], "the same in every figure of a page"
 
 
 def test_a_network_goes_by_its_architecture_from_search_to_evaluation(tmp_path: Path) -> None:

@@ -21,22 +21,34 @@ def architecture_key(run: Record, records: Sequence[Record]) -> str:
     if run.stage == "search":
         found = run.genotype()
         return run.label if found is None else _key(found.to_json())
-    if run.stage == "evaluate":
-        training = trained_by(run, records)
-        label = str((run.result or run.config).get("model") or run.name)
-    elif run.stage == "analyze":
-        result = run.result or {}
-        label = str(result.get("model") or next(iter(result.get("models", ())), run.name))
-        training = network_training(label, run, records)
-    else:
-        training, label = run, run.name
+    training, label = _training(run, records)
     arch = training.config.get("arch") if training else None
     return _key(arch) if isinstance(arch, str) else architecture_in(label)
 
 
+def _training(run: Record, records: Sequence[Record]) -> tuple[Record | None, str]:
+    """Return the training of a run's network (None for a search, or where it is not there), and the network's label."""
+    if run.stage == "evaluate":
+        return trained_by(run, records), str((run.result or run.config).get("model") or run.name)
+    if run.stage == "analyze":
+        result = run.result or {}
+        label = str(result.get("model") or next(iter(result.get("models", ())), run.name))
+        return network_training(label, run, records), label
+    return (run if run.stage == "train" else None), run.name
+
+
+def _objective(run: Record, records: Sequence[Record]) -> str:
+    training, _ = _training(run, records)
+    return str(training.config.get("objective", "")) if training else ""
+
+
 def network_styles(runs: Sequence[Record], names: Mapping[Path, str], records: Sequence[Record]) -> dict[str, Style]:
-    """Return how each network of a figure is drawn, by its name; colors are those of all figures of the page."""
-    return page_styles({names[run.path]: architecture_key(run, records) for run in runs}, records)
+    """Return how each network of a figure is drawn, by its name; colors and marks are those of all of the page."""
+    drawn = [record for record in records if record.stage in DRAWN]
+    objectives = sorted({_objective(run, records) for run in (*runs, *drawn) if run.stage != "search"})
+    variants = {names[run.path]: _objective(run, records) for run in runs}
+    keys = {names[run.path]: architecture_key(run, records) for run in runs}
+    return styles(keys, [architecture_key(record, records) for record in drawn], variants, objectives)
 
 
 def page_styles(architectures: Mapping[str, str], records: Sequence[Record]) -> dict[str, Style]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -37,7 +38,7 @@ SPELLINGS = (
 
 
 class Style(NamedTuple):
-    """How one network is drawn: its architecture's color; the mark and the hatch count the runs of an architecture."""
+    """How one network is drawn: its architecture's color; mark and hatch tell the runs of an architecture apart."""
 
     color: str
     marker: str = "o"
@@ -75,13 +76,24 @@ def architecture_colors(keys: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def styles(architectures: Mapping[str, str], page: Iterable[str] = ()) -> dict[str, Style]:
-    """Return how each network is drawn; `architectures` gives its own by label, `page` those beside them."""
+def styles(
+    architectures: Mapping[str, str],
+    page: Iterable[str] = (),
+    variants: Mapping[str, str] = MappingProxyType({}),
+    known: Sequence[str] = (),
+) -> dict[str, Style]:
+    """Return how each network is drawn; `architectures` gives its own by label, `page` those beside them.
+
+    `variants`: what else tells networks apart, by label, such as the objective of the training; each of those in
+    `known` has the same mark and hatch for all architectures.
+    """
     colors = architecture_colors([*architectures.values(), *page])
-    count: dict[str, int] = {}
+    count: dict[tuple[str, str], int] = {}
     found = {}
     for label, key in architectures.items():
-        nth = count[key] = count.get(key, -1) + 1
+        variant = variants.get(label, "")
+        before = count[key, variant] = count.get((key, variant), -1) + 1
+        nth = before * max(1, len(known)) + (known.index(variant) if variant in known else 0)
         found[label] = Style(colors[key], MARKERS[nth % len(MARKERS)], HATCHES[nth % len(HATCHES)])
     return found
 
