@@ -45,7 +45,8 @@ def _objective(run: Record, records: Sequence[Record]) -> str:
 def network_styles(runs: Sequence[Record], names: Mapping[Path, str], records: Sequence[Record]) -> dict[str, Style]:
     """Return how each network of a figure is drawn, by its name; colors and marks are those of all of the page."""
     drawn = [record for record in records if record.stage in DRAWN]
-    objectives = sorted({_objective(run, records) for run in (*runs, *drawn) if run.stage != "search"})
+    found = {_objective(run, records) for run in (*runs, *drawn) if run.stage != "search"}
+    objectives = sorted(found, key=lambda objective: (objective == "", objective))  # unknown ones last
     variants = {names[run.path]: _objective(run, records) for run in runs}
     keys = {names[run.path]: architecture_key(run, records) for run in runs}
     return styles(keys, [architecture_key(record, records) for record in drawn], variants, objectives)
