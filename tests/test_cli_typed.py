@@ -12,8 +12,8 @@ from advrush.commands.help import HELP, help_text
 from advrush.commands.typed import checked
 from advrush.errors import ConfigError
 from advrush.progress import Display, folded, seconds_text
-from advrush.searching.monitor import describe as search_line
-from advrush.training.loop import describe as training_line
+from advrush.searching.monitor import search_line
+from advrush.training.loop import training_line
 
 
 @pytest.mark.parametrize(
