@@ -62,6 +62,20 @@ def test_imported_checkpoint_becomes_a_network_on_pixels(tmp_path: Path, capsys:
     torch.testing.assert_close(load(out)(x), expected)
     assert main([*command, "--normalize", "cifar"]) == 2
     assert "did you mean 'cifar10'?" in capsys.readouterr().err
+    assert main(["show", str(out)]) == 0
+    assert "Normal cell" in capsys.readouterr().out
+
+
+def test_an_imported_network_of_fixed_depth_keeps_its_width(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = build("resnet18", channels=4, num_classes=5).eval()
+    torch.save({"net": {f"module.{name}": value for name, value in model.state_dict().items()}}, tmp_path / "r.pth")
+    out = tmp_path / "r.safetensors"
+    command = ["import", str(tmp_path / "r.pth"), "--arch", "resnet18", "--out", str(out)]
+    assert main([*command, "--normalize", "0.5,0.5,0.5/0.2,0.2,0.2"]) == 0
+    x = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(load(out)(x), model((x - 0.5) / 0.2))
+    assert main(["show", str(out)]) == 2
+    assert "a network without cells (resnet18)" in capsys.readouterr().err
 
 
 def test_network_is_exported_from_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,10 +13,9 @@ from advrush.commands.addresses import run_of
 from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
 from advrush.commands.train import architecture
-from advrush.config import check, did_you_mean
-from advrush.data import KNOWN
-from advrush.errors import ConfigError
+from advrush.config import check
 from advrush.evaluation.model_info import model_info
+from advrush.evaluation.normalization import normalization
 from advrush.models.build import display_name
 from advrush.models.count import parameters
 from advrush.models.weights.export import export
@@ -38,7 +37,8 @@ class ImportOptions:
     image_size: int = 32
     """Side of the images it takes, in pixels."""
     normalize: str | None = None
-    """Data set whose mean and std normalized its inputs; they become the first layer, so that it takes pixels."""
+    """Normalization of its inputs, which becomes the first layer, so that it takes pixels: a data set (cifar10,
+    imagenet, ...) or MEAN/STD, such as 0.5,0.5,0.5/0.2,0.2,0.2."""
     json: bool = False
     """Print what was written as JSON on standard output."""
 
@@ -50,10 +50,10 @@ def import_checkpoint(arguments: list[str]) -> None:
     path, arch = Path(words[0]), architecture(options.arch)
     model = import_network(path, arch, image_size=options.image_size)
     sizes = layout(read_state(path), space=space_of(arch))
-    mean, std = _statistics(options.normalize)
+    mean, std = (None, None) if options.normalize is None else normalization(options.normalize)
     blueprint = Blueprint(
-        arch, sizes.num_classes, options.image_size, sizes.in_channels, sizes.channels if sizes.layers else None,
-        sizes.layers, sizes.auxiliary, mean, std,
+        arch, sizes.num_classes, options.image_size, sizes.in_channels, sizes.channels, sizes.layers, sizes.auxiliary,
+        mean, std,
     )  # fmt: skip
     whole = blueprint.build()
     inner = whole.model if mean else whole
@@ -68,14 +68,6 @@ def import_checkpoint(arguments: list[str]) -> None:
         print_json({"out": str(options.out), "parameters": count, "classes": sizes.num_classes})
         return
     plain_console().print(f"{count:,} parameters, {sizes.num_classes} classes\n{options.out}")
-
-
-def _statistics(name: str | None) -> tuple[tuple[float, ...], tuple[float, ...]] | tuple[None, None]:
-    if name is None:
-        return None, None
-    if name not in KNOWN:
-        raise ConfigError(f"normalize: got {name!r}{did_you_mean(name, KNOWN)}; expected one of {', '.join(KNOWN)}")
-    return KNOWN[name].mean, KNOWN[name].std
 
 
 def _export_record(run: Run, options: ExportOptions) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 from advrush.config import did_you_mean
 from advrush.errors import GenotypeError, RunError
 from advrush.evaluation.intervals import wilson
+from advrush.models.weights.saved import read_blueprint
 from advrush.report.drawing.cells import output_label
 from advrush.report.drawing.differences import only_in
 from advrush.report.drawing.palette import primitive_style
@@ -24,7 +25,7 @@ from advrush.report.names import model_names
 from advrush.report.records import Record
 from advrush.report.sections.compose import numbers
 from advrush.report.sound import check_sound
-from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph
+from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph, resolve
 from advrush.space.files import path_of, place_of, read_text
 
 HEAD: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "bold"}
@@ -103,6 +104,11 @@ def read_genotype(target: str, path: Path | None) -> Architecture:
     if path is not None and not path.is_file():
         known = f"{did_you_mean(target, PUBLISHED)}; known: {', '.join(PUBLISHED)}"
         raise GenotypeError(f"{target}: no run, no file and no published genotype{known}")
+    if path is not None and path.suffix == ".safetensors":
+        arch = read_blueprint(path).arch
+        if not _is_published(arch) and resolve(arch) is None:
+            raise GenotypeError(f"{target}: a network without cells ({arch})")
+        return read_genotype(arch, None)
     text = read_text(path) if path else target
     errors = []
     for space in SPACES.values():
