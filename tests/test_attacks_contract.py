@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from advrush import evaluate
 from advrush.attacks import APGD, FAB, FGSM, PGD, Attack, AutoAttack, DeepFool, Square
-from advrush.errors import ConfigError, ModelContractError
+from advrush.errors import ConfigError, DataError, ModelContractError
 from advrush.evaluation import measure
 
 EPS = 0.1
@@ -223,6 +223,27 @@ def test_models_without_usable_weights_are_named(make: Callable[[], nn.Module], 
     x, y = examples()
     with pytest.raises(ModelContractError, match=message):
         evaluate(make(), (x, y), attacks="fgsm", display=False)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PGD(EPS, 2.5, 0.05), lambda: PGD("8/255", 2, 0.05), lambda: FGSM(None), lambda: FGSM(True),
+        lambda: PGD(EPS, 2, "much"), lambda: PGD(EPS, 2, 0.05, seed=2**64), lambda: PGD(EPS, 2, 0.05, seed=1.5),
+        lambda: APGD(EPS, steps=True), lambda: Square(EPS, queries=1.5), lambda: "fgsm", lambda: PGD, lambda: len,
+    ],
+)  # fmt: skip
+def test_attacks_with_settings_that_are_no_numbers_are_refused(make: Callable[[], Any]) -> None:
+    x, y = examples()
+    with pytest.raises(ConfigError, match=r"eps|step|seed|queries|attacks"):
+        measure(Seen(), x, y, attacks=[make()])
+
+
+def test_square_says_that_it_needs_images() -> None:
+    x, _ = examples()
+    model = nn.Linear(16, 3)
+    with pytest.raises(DataError, match="squares"):
+        Square(EPS, queries=5)(model, x.flatten(1), model(x.flatten(1)).argmax(1))
 
 
 @pytest.mark.parametrize("target", [None, 3, len, nn.Linear, lambda x: x, {"model": Seen()}])

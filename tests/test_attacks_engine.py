@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from dataclasses import dataclass, replace
 from typing import Any
@@ -178,6 +179,29 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         PGD(EPS, steps=1).run(model, x, y, state={"weights": x})
     with pytest.raises(ConfigError, match="batch_size"):
         PGD(EPS, steps=1).run(model, x, y, batch_size=0)
+
+
+@pytest.mark.parametrize("attack", [PGD(EPS, steps=1), AutoAttack(EPS, version="custom", attacks=("apgd_ce",))])
+def test_a_state_is_of_its_attack_its_examples_and_its_network(attack: Any) -> None:
+    model, x, y = problem()
+    states: list[dict[str, Tensor]] = []
+    outcome = attack.run(model, x, y, on_batch=states.append)
+    assert torch.equal(attack.run(model, x, y, state=states[-1]).flags, outcome.flags)
+    other, changed = copy.deepcopy(model), y.clone()
+    changed[0] = (changed[0] + 1) % 2
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.1)
+    for call, message in (
+        (lambda: replace(attack, eps=EPS / 2).run(model, x, y, state=states[-1]), "other settings"),
+        (lambda: replace(attack, seed=1).run(model, x, y, state=states[-1]), "other settings"),
+        (lambda: attack.run(model, 1 - x, y, state=states[-1]), "other images or labels"),
+        (lambda: attack.run(model, x, changed, state=states[-1]), "other images or labels"),
+        (lambda: attack.run(other, x, y, state=states[-1]), "another network"),
+        (lambda: attack.run(model, x, y, state="state.pt"), "expected what `on_batch` gave"),
+        (lambda: attack.run(model, x, y, state={}), "expected what `on_batch` gave"),
+    ):
+        with pytest.raises(RunError, match=message):
+            call()
 
 
 def test_the_round_that_broke_an_example_is_told() -> None:

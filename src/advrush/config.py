@@ -134,6 +134,7 @@ def radius_text(norm: str, eps: float) -> str:
 def check_radius(field: str, value: float, *, norm: str = "Linf") -> None:
     """Raise ConfigError unless `value` is a radius or step in [0, 1] pixel units; ask whether 255ths were meant."""
     most = LARGEST[norm]
+    check(not isinstance(value, str | bool | None), field, value, "a number > 0, such as 0.031")
     check(0 < value < math.inf, field, value, "a number > 0, such as 0.031 or 8/255")
     check(value <= most, field, value, f"at most {most:g}, since pixels are in [0, 1]; was {value:g}/255 meant?")
 

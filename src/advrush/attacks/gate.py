@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import numbers
 import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +22,7 @@ from advrush.attacks.passes.chunks import device_of
 from advrush.attacks.passes.fast_model import exact_model
 from advrush.attacks.signs import CUT, odd_gradients, probabilities
 from advrush.attacks.target import check_targets
+from advrush.config import check
 from advrush.errors import AdvrushError, DataError, ModelContractError, kind_of
 from advrush.models.entry import entries
 from advrush.modes import evaluating, frozen
@@ -52,6 +55,23 @@ def check_images(x: Tensor) -> None:
     if low_end < -SLACK or high_end > 1 + SLACK:
         hint = "divide by 255" if high_end > 2 else "put the normalization into the model"
         raise DataError(f"images: got values from {low_end:g} to {high_end:g}; expected pixels in [0, 1]: {hint}")
+
+
+def is_attack(value: Any) -> bool:
+    """Return whether something is an attack's value: a dataclass with a name that is called; not its class."""
+    return (
+        dataclasses.is_dataclass(value) and not isinstance(value, type) and callable(value) and hasattr(value, "name")
+    )
+
+
+def check_settings(attack: Any) -> None:
+    """Raise ConfigError, naming the field, for an attack's number that is none, or not whole where it has to be."""
+    for field in dataclasses.fields(attack) if dataclasses.is_dataclass(attack) else ():
+        value = getattr(attack, field.name)
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if field.type in ("int", int):
+            inside = whole and -(2**63) <= value < 2**63
+            check(inside, f"{attack.name}: {field.name}", value, "a whole number of 64 bits")
 
 
 def check_labels(y: Tensor, count: int) -> Tensor:
@@ -195,6 +215,7 @@ def gated(call: Call) -> Call:
         if _OPEN.get() or x.is_meta:
             with seeded_globally(x.device, attack.seed):
                 return call(attack, model, x, y, *args, **kwargs)
+        check_settings(attack)
         check_images(x)
         y = check_labels(y, len(x))
         if kwargs.get("targets") is not None:

@@ -16,6 +16,7 @@ from advrush.attacks.square_l2 import SquareL2
 from advrush.attacks.square_linf import SquareLinf
 from advrush.attacks.threat import Norm, refuse_l1, threat_model
 from advrush.config import check
+from advrush.errors import DataError
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """The squares' area is halved after each of these queries, for every budget (the published evaluation's schedule)."""
@@ -74,6 +75,8 @@ class Square(Staged):
         shrinks every 50 queries, so that the host does not wait
         (in the L2 ball the published order draws for as many examples as are left: there it shrinks at once).
         """
+        if x.dim() != 4:
+            raise DataError(f"images: got shape {tuple(x.shape)}; expected (N, C, H, W), where squares can be drawn")
         rule = (SquareLinf if self.norm == "Linf" else SquareL2)(x, self.eps, stream)
         found, rows = x.clone(), torch.arange(len(x), device=x.device)
         score = -margin(predict(model, rule.points), y)

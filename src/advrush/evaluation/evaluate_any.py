@@ -13,6 +13,7 @@ from torch import nn
 
 from advrush import parallel
 from advrush.attacks import Attack, parse_attacks, threat_model
+from advrush.attacks.gate import is_attack
 from advrush.attacks.threat import Norm
 from advrush.config import check, check_seed, radius
 from advrush.data.given import images_and_labels
@@ -125,7 +126,7 @@ def _attacks(given: Any, norm: Norm, eps: float, seed: int) -> list[Attack]:
     for each in several:
         named = isinstance(each, str)
         check(
-            named or (isinstance(each, Attack) and not isinstance(each, type)), "attacks", each,
+            named or is_attack(each), "attacks", each,
             "names such as pgd20, or attack values such as PGD(eps=0.031)",
         )  # fmt: skip
         found += parse_attacks(each, threat, seed=seed) if named else [each]

@@ -13,7 +13,17 @@ from torch import Tensor, nn
 from advrush.attacks import Attack, Ledger
 from advrush.attacks.ensemble.engine import run_plan
 from advrush.attacks.ensemble.single import SUSPECTED, own_batches, plan_of
-from advrush.attacks.gate import check_images, check_labels, check_weights, graph_wanted, opened, probe, seeded_globally
+from advrush.attacks.gate import (
+    check_images,
+    check_labels,
+    check_settings,
+    check_weights,
+    graph_wanted,
+    is_attack,
+    opened,
+    probe,
+    seeded_globally,
+)
 from advrush.attacks.passes.fast_model import correct
 from advrush.attacks.passes.memory import limited, within_memory
 from advrush.config import check
@@ -68,6 +78,13 @@ def measure(
     check(not keep_examples or processes.world == 1, "keep_examples", keep_examples, "one process, not several")
     check(len(x) > 0, "images", len(x), "at least one")
     for attack in attacks:
+        check(
+            is_attack(attack),
+            "attacks",
+            attack,
+            "attack values such as PGD(eps=0.031); `parse_attacks` makes them of names",
+        )
+        check_settings(attack)
         eps = getattr(attack, "eps", 1.0)
         check(eps < math.inf, "eps", eps, f"the radius at which {attack.name} tells an accuracy; or call its `run`")
     check_weights(model)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from advrush.attacks.ensemble.record import FOREIGN, Ledger
 from advrush.attacks.ensemble.result import Outcome
+from advrush.attacks.ensemble.stamp import check_stamp, stamp
 from advrush.attacks.passes.chunks import device_of
 from advrush.attacks.passes.counting import counting
 from advrush.attacks.passes.memory import limited, within_memory
@@ -140,10 +141,16 @@ def run_from_state(
 ) -> Outcome:
     """Do what `run_plan` does for a caller who keeps the record as a dictionary of tensors.
 
-    Raises RunError where `state` is not of these examples and this plan.
+    Raises RunError where `state` is not of these examples, this network and this plan.
     """
-    ledger = None if state is None else Ledger.load(state, len(x), len(plan.members))
-    save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict())
+    of = {} if state is None and on_batch is None else stamp(plan, model, x, y)
+    ledger = None
+    if state is not None:
+        known = isinstance(state, Mapping)
+        record = {name: value for name, value in state.items() if name not in of} if known else state
+        ledger = Ledger.load(record, len(x), len(plan.members))
+        check_stamp(state, of)
+    save = None if on_batch is None else lambda ledger: on_batch(ledger.state_dict() | of)
     return run_plan(plan, model, x, y, ledger=ledger, on_batch=save, keep_examples=keep_examples, processes=processes)
 
 
