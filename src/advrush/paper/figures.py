@@ -21,7 +21,7 @@ from advrush.report.drawing.architectures import architecture_colors, architectu
 from advrush.report.drawing.axes import switch_epoch
 from advrush.report.drawing.palette import kind_label
 from advrush.report.drawing.plot import legend_above, new_figure, to_svg, xy
-from advrush.report.sections.landscape import Range, surface_figure
+from advrush.report.sections.landscape import Range, surface_figure, surface_numbers
 from advrush.report.sections.robustness import sweep_curves
 from advrush.report.tradeoff import Interval, tradeoff
 from advrush.searching import derive
@@ -156,10 +156,8 @@ def _landscapes(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
 
 def _surface(row: Row, recipe: str, result: Mapping[str, Any], arrays: Mapping[str, Any], shared: Range) -> Picture:
     name = architecture_in(row.label)
-    figure = surface_figure(
-        arrays["mean"], arrays["coordinates"], shared, around="input", direction="normal", name=row.label,
-        color=architecture_colors([name])[name],
-    )  # fmt: skip
+    mean, axis, where = arrays["mean"], arrays["coordinates"], {"around": "input", "direction": "normal"}
+    figure = surface_figure(mean, axis, shared, **where, name=row.label, color=architecture_colors([name])[name])
     slope, curvature = result["steepest_slope"], result["lambda_max"]
     caption = (
         f"{row.label}, {recipe} training: steepest slope {slope['value']:.3g} "
@@ -167,7 +165,8 @@ def _surface(row: Row, recipe: str, result: Mapping[str, Any], arrays: Mapping[s
         f"[{curvature['low']:.3g}, {curvature['high']:.3g}]"
     )
     name = f"{row.key.replace('/', '-')}-{recipe}"
-    return Picture(name, caption, to_svg(figure, title=f"Loss surface of {row.label}, {recipe} training"))
+    svg = to_svg(figure, title=f"Loss surface of {row.label}, {recipe} training")
+    return Picture(name, caption, svg.showing(svg.name, *surface_numbers(mean, axis, **where)))
 
 
 def _cells(plan: Plan, store: Store, artifact: Artifact) -> Drawn:

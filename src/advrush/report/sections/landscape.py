@@ -73,6 +73,15 @@ def surface_figure(
     return figure
 
 
+def surface_numbers(
+    mean: Array, coordinates: Array, *, around: str, direction: str
+) -> tuple[tuple[str, ...], list[tuple[float, float, float]]]:
+    """Return the columns and rows of a surface: both coordinates of each point, and the loss there."""
+    axis = [float(value) for value in coordinates]
+    rows = [(a, b, float(mean[i, j])) for i, a in enumerate(axis) for j, b in enumerate(axis)]
+    return (*(each.replace(",", "") for each in axis_names(around, direction)), "mean loss"), rows
+
+
 def axis_names(around: str, direction: str) -> tuple[str, str]:
     """Return the names of a surface's axes with their units."""
     if around == "weights":
@@ -158,13 +167,11 @@ def _group(
         svg = to_svg(
             signed(figure, record.digest), title=f"{name}: loss around the {around} {direction} {record.digest}"
         )
-        axis = [float(value) for value in arrays["coordinates"]]
-        rows = [(a, b, float(arrays["mean"][i, j])) for i, a in enumerate(axis) for j, b in enumerate(axis)]
-        columns = (*(each.replace(",", "") for each in axis_names(around, direction)), "mean loss")
-        title = f"landscape {around} {name}"
+        numbers = surface_numbers(arrays["mean"], arrays["coordinates"], around=around, direction=direction)
         surfaces.append({
-            "name": name, "color": page_color(styles[name].color), "svg": svg.showing(title, columns, rows),
-            "sentence": surface_sentence(result), "digest": record.digest, "reach": axis[-1],
+            "name": name, "color": page_color(styles[name].color),
+            "svg": svg.showing(f"landscape {around} {name}", *numbers), "sentence": surface_sentence(result),
+            "digest": record.digest, "reach": float(arrays["coordinates"][-1]),
             "numbers": " ".join(f"{value:.4g}" for value in arrays["mean"].ravel()),
         })  # fmt: skip
     moved = "the images" if around == "input" else "the weights"
