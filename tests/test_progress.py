@@ -1,13 +1,16 @@
 """Bars where they can be drawn: a terminal, a notebook; lines alone elsewhere."""
 
+import io
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from advrush.progress import Display
+from advrush.cli import main
+from advrush.progress import Display, plain_console
 
 
 class Handle:
@@ -63,3 +66,15 @@ def test_what_was_done_before_a_resume_counts_for_no_rate(monkeypatch: pytest.Mo
     task = progress.tasks[0]
     assert task.speed == pytest.approx(5.0)
     assert task.time_remaining == pytest.approx(14, abs=1)
+
+
+def test_a_closed_pipe_is_left_to_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(BrokenPipeError):
+        plain_console().print("a line")
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs"]) == 0

@@ -40,11 +40,12 @@ def _complain(subject: str, text: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from advrush.progress import to_width
     from advrush.reading.text import printable
 
-    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
-        Text.assemble((subject, "bold red"), " ", printable(text))
-    )
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    lines = to_width(f"{subject} {printable(text)}", console)
+    console.print(Text.assemble((subject, "bold red"), lines.removeprefix(subject)))
 
 
 def _run(arguments: list[str]) -> int:

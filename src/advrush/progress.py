@@ -32,7 +32,15 @@ def plain_console(*, wrap: bool = False) -> Console:
 
     Lines are broken at the terminal's width only with `wrap`, so that a path can be copied.
     """
-    return Console(highlight=False, soft_wrap=not wrap, markup=False, emoji=False)
+    return _Console(highlight=False, soft_wrap=not wrap, markup=False, emoji=False)
+
+
+class _Console(Console):
+    """A console that leaves a closed pipe to the command line, where Rich would end the program with code 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError."""
+        raise BrokenPipeError
 
 
 def to_width(text: str, console: Console) -> str:
