@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from advrush.analysis.config import ArchitectureConfig, CurvatureConfig, Landsca
 from advrush.commands.options import read_recipe, recipes
 from advrush.config import digest, from_dict, to_dict
 from advrush.evaluation import EvaluateConfig, TransferConfig
-from advrush.identity import described, difference
+from advrush.identity import code_of, described, difference, of_objective
 from advrush.searching import SearchConfig
 from advrush.training import TrainConfig
 
@@ -151,6 +153,21 @@ def test_a_field_without_a_mark_is_part_of_the_digest() -> None:
 def test_what_differs_is_named(known: Any, now: dict[str, Any], differs: str | None) -> None:
     found = difference(known, now)
     assert found is None if differs is None else found is not None and found.startswith(differs)
+
+
+def test_changed_code_of_an_objective_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    codes = []
+    for number, body in enumerate(("return 1", "return 1  # as before", "return 2")):
+        name = f"objective_{tmp_path.name}_{number}"
+        (tmp_path / f"{name}.py").write_text(f"class Mine:\n    def loss(self):\n        {body}\n")
+        codes.append(code_of(importlib.import_module(name).Mine()))
+    assert codes[0] == codes[1] != codes[2]
+    assert code_of(Inner(0.1)) != code_of(Inner(0.2))
+    known = {"objective": "x", "objective_code": codes[0]}
+    assert str(difference(known, known | {"objective_code": codes[2]})).startswith("another code of the objective")
+    assert difference({"objective": "x"}, known) is None  # a run from before it was recorded
+    assert of_objective(None) == {}
 
 
 def test_objectives_are_told_by_class_and_plain_fields() -> None:

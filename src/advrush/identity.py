@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import dataclasses
+import hashlib
+import inspect
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 IDENTITY = "identity.json"
 """Name of the file in a run directory."""
-LATER = ("normalization", "more_outputs", "gradients")
+LATER = ("normalization", "more_outputs", "gradients", "objective_code")
 """Entries that older runs do not have: nothing is told of these."""
 
 
+OTHERS = ("advrush", "torch", "typing", "abc", "builtins")
+"""Packages whose code is not one's own: an upgrade of these changes no objective."""
 FIRST = 3
 """Numbers of a list that a message repeats."""
-MEANT = {"outputs": "network", "more_outputs": "network", "gradients": "network, by its gradients"}
+MEANT = {
+    "outputs": "network", "more_outputs": "network", "gradients": "network, by its gradients",
+    "objective_code": "code of the objective",
+}  # fmt: skip
 """What entries are of that are told by numbers."""
 
 
@@ -26,6 +36,28 @@ def described(objective: object) -> str:
     values = {f.name: getattr(objective, f.name) for f in dataclasses.fields(objective)}
     fields = (f"{k}={v!r}" if isinstance(v, int | float | str | None) else f"{k}=..." for k, v in values.items())
     return f"{kind}({', '.join(fields)})"
+
+
+def of_objective(objective: object | None) -> dict[str, str]:
+    """Return what tells an objective of one's own from another: class and fields, and a digest of its code."""
+    return {} if objective is None else {"objective": described(objective), "objective_code": code_of(objective)}
+
+
+def code_of(value: object) -> str:
+    """Return 8 hexadecimal digits of the code of an object's class and of one's own it derives from, and of its fields.
+
+    Comments and layout do not matter. Code that cannot be read (typed at a prompt), and what it calls, is no part.
+    """
+    digest = hashlib.sha256()
+    for each in type(value).__mro__:
+        if each.__module__.partition(".")[0] in OTHERS:
+            continue
+        with contextlib.suppress(OSError, TypeError, SyntaxError):
+            digest.update(ast.dump(ast.parse(textwrap.dedent(inspect.getsource(each)))).encode())
+    fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+    for said in (repr(getattr(value, field.name)) for field in fields):
+        digest.update(b"" if " at 0x" in said else said.encode())
+    return digest.hexdigest()[:8]
 
 
 def difference(known: Any, now: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from advrush import parallel
 from advrush.curvature import measure_curvature
 from advrush.data import Dataset
 from advrush.errors import RunError
-from advrush.identity import described
+from advrush.identity import of_objective
 from advrush.models.relaxations import RELAXATIONS
 from advrush.models.supernet import Supernet
 from advrush.models.sync_batch_norm import share_batch_statistics
@@ -73,7 +73,7 @@ def search(
     """
     processes = parallel.setup(device)
     dataset = config.data.load(data_dir)
-    identity = dataset.identity | ({"objective": described(objective)} if objective is not None else {})
+    identity = dataset.identity | of_objective(objective)
     with stage(processes, runs_dir, "search", config, identity=identity, data_dir=data_dir) as (run, todo):
         if todo:
             chosen = objective or objective_of(config, dataset)

@@ -16,7 +16,7 @@ from advrush.config import check
 from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
-from advrush.identity import described
+from advrush.identity import of_objective
 from advrush.models.count import parameters
 from advrush.models.network import Network
 from advrush.models.sync_batch_norm import share_batch_statistics
@@ -57,7 +57,7 @@ def train(
     mirror = tracker(track)
     processes = parallel.setup(device)
     dataset = config.data.load(data_dir)
-    identity = dataset.identity | ({"objective": described(objective)} if objective is not None else {})
+    identity = dataset.identity | of_objective(objective)
     if processes.world == 1:
         check_batch_norm(config, dataset)
     with stage(processes, runs_dir, "train", config, identity=identity, data_dir=data_dir) as (run, todo):
