@@ -66,8 +66,10 @@ def entries(attack: Attack, model: nn.Module, x: Tensor, y: Tensor) -> list[Call
         lambda x: x.half(),
         lambda x: x / (x > 0.5),
         lambda x: torch.where(x > 0.9, torch.nan, x),
+        lambda x: x.numpy(),
+        lambda x: x.tolist(),
     ],
-    ids=["0..255", "-1..1", "uint8", "int32", "bfloat16", "float16", "inf", "nan"],
+    ids=["0..255", "-1..1", "uint8", "int32", "bfloat16", "float16", "inf", "nan", "numpy", "list"],
 )
 def test_images_that_are_no_pixels_are_refused(attack: Attack, change: Callable[[Tensor], Tensor]) -> None:
     x, y = examples()

@@ -212,7 +212,7 @@ def gated(call: Call) -> Call:
 
     @functools.wraps(call)
     def checked(attack: Any, model: nn.Module, x: Tensor, y: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if _OPEN.get() or x.is_meta:
+        if _OPEN.get() or (isinstance(x, Tensor) and x.is_meta):
             with seeded_globally(x.device, attack.seed):
                 return call(attack, model, x, y, *args, **kwargs)
         check_settings(attack)
