@@ -18,6 +18,7 @@ def hardware(device: str = "cpu") -> dict[str, object]:
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
     return {
         "cpu": names[0] if names else platform.processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "compiled_kernels": native.library() is not None,

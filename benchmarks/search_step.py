@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from hardware import hardware
-from sides import ProgramSide, TextbookSide, build
+from sides import ProgramSide, TextbookSide, build, examples, textbook_net
 
 SIDES = ("textbook", "textbook channels_last", "advrush")
-EPOCHS, WARMUP, TRAIN_HALF = 60, 50, 25_000
+EPOCHS, WARMUP, TRAIN_HALF, BATCH = 60, 50, 25_000, 32
 HEAVY = 1e6
 """Weight that brings L_lambda of a random network, about 1e-7, to the size of the loss where gradients are compared."""
 Step = Callable[[], None]
@@ -141,7 +142,7 @@ def compare(args: argparse.Namespace) -> dict[str, object]:
             times[side] = {phase: in_process(side, phase, args, gradients=path) for phase in phases(args)}
             if not args.warmup_only:
                 gradients[side] = torch.load(path, weights_only=True)
-    report |= {"times": times, "ratios": ratios(times, phases(args))}
+    report |= {"times": times, "ratios": ratios(times, phases(args)), "peak": shares_of_peak(args, times["advrush"])}
     if args.warmup_only:
         return report
     wanted = gradients["textbook"]
@@ -162,6 +163,8 @@ def ratios(times: dict[str, dict[str, dict[str, float]]], timed: tuple[str, ...]
         for phase in timed:
             for key in ("step_s", "step_cpu_s", "peak_gib"):
                 found[f"{side}: {phase} {key}"] = times[side][phase][key] / own[phase][key]
+    for side in SIDES[:2] if "regularized" in timed else ():
+        found[f"{side}: projected search of 60 epochs"] = projected(times[side]) / projected(own)
     for side in SIDES if "regularized" in timed else ():
         costs = times[side]
         found[f"{side}: regularized alpha step in plain ones"] = (
@@ -171,6 +174,37 @@ def ratios(times: dict[str, dict[str, dict[str, float]]], timed: tuple[str, ...]
             costs["regularized"]["alpha_cpu_s"] / costs["warmup"]["alpha_cpu_s"]
         )
     return found
+
+
+PASSES = {"warmup": 5, "regularized": 13}
+"""Passes of the network that a step needs, each with a forward pass's arithmetic.
+
+A warm-up step: forward and the gradients of the states for alpha; forward and the gradients of states and weights for
+the weights. L_lambda adds at each of its two points the value, the VJP of r, the JVP and the VJP of s.
+"""
+
+
+def shares_of_peak(args: argparse.Namespace, times: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Return the machine's peak in GFLOP/s, by a product of large matrices, and the share of it that each step reaches.
+
+    Only the convolutions' and the classifier's arithmetic is counted: batch norm, ReLU, pools and sums are not.
+    """
+    net, (x, *_) = textbook_net(args), examples(args)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        net(x)
+    forward = counter.get_total_flops() / 1e9
+    a = torch.randn(2048, 2048)
+    torch.mm(a, a)
+    peak = 2 * 2048**3 / 1e9 / min(cost(lambda: torch.mm(a, a), "cpu")[0] for _ in range(10))  # type: ignore[arg-type]
+    shares = {f"{phase} share": PASSES[phase] * forward / found["step_s"] / peak for phase, found in times.items()}
+    return {"peak_gflops": peak, "forward_gflop": forward, **shares}
+
+
+def projected(times: dict[str, dict[str, float]]) -> float:
+    """Return the hours of a search's steps: 50 epochs of warm-up, 10 regularized ones."""
+    steps = TRAIN_HALF // BATCH
+    return steps * (WARMUP * times["warmup"]["step_s"] + (EPOCHS - WARMUP) * times["regularized"]["step_s"]) / 3600
 
 
 def sweep(args: argparse.Namespace) -> dict[str, object]:
