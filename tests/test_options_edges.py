@@ -20,6 +20,7 @@ from advrush.models.build import build
 from advrush.run import Run
 from advrush.searching import SearchConfig, search
 from advrush.training import OptimizerConfig, TrainConfig, train
+from advrush.training.objectives import Standard
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,20 @@ def test_one_attack_makes_the_examples_of_a_matrix(tmp_path: Path) -> None:
     config = TransferConfig(data=DataConfig("digits", test_examples=10), attack="fgsm,pgd2")
     with pytest.raises(ConfigError, match="attack: got 'fgsm,pgd2'; expected one attack"):
         transfer(nets, config, runs_dir=tmp_path, display=False)
+
+
+@pytest.mark.parametrize("stage", [search, train])
+@pytest.mark.parametrize("config", [None, {"channels": 2}, "small", TrainConfig, EvaluateConfig()])
+def test_what_is_no_configuration_is_named(stage: Any, config: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config: got .*; expected a (Search|Train)Config"):
+        stage(config, runs_dir=tmp_path, display=False)
+
+
+@pytest.mark.parametrize(("stage", "config"), [(search, SearchConfig()), (train, TrainConfig(arch="resnet18"))])
+@pytest.mark.parametrize("objective", ["pgd", len, object(), Standard])
+def test_what_is_no_objective_is_named(stage: Any, config: Any, objective: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="objective: got"):
+        stage(config, objective=objective, runs_dir=tmp_path, display=False)
 
 
 def test_a_warmup_as_long_as_the_search_is_refused(tmp_path: Path) -> None:

@@ -36,6 +36,13 @@ def check(condition: bool, field: str, value: object, expected: str) -> None:
         raise ConfigError(f"{field}: got {shown(value)}; expected {expected}")
 
 
+def check_made(config: Any, cls: type[Any], objective: Any = None, methods: Iterable[str] = ()) -> None:
+    """Raise ConfigError unless a stage is given its configuration, and an objective (or None) with these methods."""
+    check(isinstance(config, cls), "config", config, f"a {cls.__name__}; `load` and `from_dict` make one")
+    made = not isinstance(objective, type) and all(callable(getattr(objective, name, None)) for name in methods)
+    check(objective is None or made, "objective", objective, f"an object with the methods {', '.join(methods)}")
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Return the plain nested dictionary of a configuration; fields that are None are left out."""
 

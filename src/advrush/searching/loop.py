@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from advrush import parallel
+from advrush.config import check_made
 from advrush.curvature import measure_curvature
 from advrush.data import Dataset
 from advrush.errors import RunError
@@ -71,6 +72,7 @@ def search(
 
     Raises ConfigError, DataError before anything is computed; RunError when a loss is not finite.
     """
+    check_made(config, SearchConfig, objective, ("alpha_step", "weight_inputs"))
     processes = parallel.setup(device)
     dataset = config.data.load(data_dir)
     identity = dataset.identity | of_objective(objective)

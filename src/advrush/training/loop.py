@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from advrush import parallel
-from advrush.config import check
+from advrush.config import check, check_made
 from advrush.data import Dataset, Split, epoch_batches
 from advrush.errors import ConfigError, RunError
 from advrush.evaluation import measure
@@ -54,6 +54,7 @@ def train(
     one at once.
     Raises ConfigError, DataError before anything is computed; RunError when a loss is not finite.
     """
+    check_made(config, TrainConfig, objective, ("perturb", "loss"))
     mirror = tracker(track)
     processes = parallel.setup(device)
     dataset = config.data.load(data_dir)
