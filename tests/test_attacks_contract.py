@@ -168,7 +168,7 @@ def test_a_call_that_gives_no_result_warns_too(attack: Attack, change: Change, w
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f, x: {}["logits"], "KeyError"),
+        (lambda f, x: {}["logits"], ": KeyError 'logits'"),
         (lambda f, x: x.colour, "AttributeError"),
         (lambda f, x: exec("raise SystemExit(3)"), "SystemExit"),
         (lambda f, x: f(x[:, :, :2]), "the model fails on torch.float32 images"),

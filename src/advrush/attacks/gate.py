@@ -127,10 +127,9 @@ def called(model: nn.Module, x: Tensor) -> Any:
     except (Exception, SystemExit) as error:  # code of others
         if is_out_of_memory(error):
             raise
-        kind = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
-        raise ModelContractError(
-            f"the model fails on {x.dtype} images of shape {tuple(x.shape)}: {kind}{reason(error)}"
-        ) from error
+        said, kind = reason(error), type(error).__name__
+        said = said if isinstance(error, RuntimeError) or said.startswith(kind) else f"{kind}: {said}"
+        raise ModelContractError(f"the model fails on {x.dtype} images of shape {tuple(x.shape)}: {said}") from error
 
 
 def _check_gradient(given: Tensor, logits: Tensor, y: Tensor, *, cut: bool) -> tuple[str, ...]:
