@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -75,6 +76,13 @@ def test_the_euclidean_norm_has_longer_radii(eps: float, taken: bool) -> None:
         else:
             with pytest.raises(ConfigError, match=f"was {eps:g}/255 meant"):
                 give(eps)
+
+
+@pytest.mark.parametrize("norm", ["L2", "L1"])
+def test_another_norm_does_not_take_the_default_of_linf(norm: Literal["L2", "L1"]) -> None:
+    with pytest.raises(ConfigError, match=rf"eps: got 0.031; expected the radius of an {norm} ball"):
+        EvaluateConfig(norm=norm)
+    assert type(EvaluateConfig(norm=norm, eps=0.5).threat).__name__ == norm
 
 
 def test_the_field_is_named() -> None:

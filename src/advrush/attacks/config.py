@@ -21,6 +21,9 @@ class ThreatConfig:
 
     def __post_init__(self) -> None:
         check_radius("eps", self.eps, norm=self.norm)
+        usual = 12 if self.norm == "L1" else 0.5
+        expected = f"the radius of an {self.norm} ball, as {usual} ({self.eps:g} is Linf's default)"
+        check(self.norm == "Linf" or self.eps != ThreatConfig.eps, "eps", self.eps, expected)
 
     @property
     def threat(self) -> ThreatModel:
