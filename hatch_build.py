@@ -5,6 +5,7 @@ Without one, or where compiling fails, the package is installed all the same: to
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shlex
@@ -43,16 +44,27 @@ def compile_kernels(folder: Path) -> list[Path]:
     if not compiler[0] or platform.machine() not in ("x86_64", "AMD64") or sys.platform != "linux":
         return []
     built = []
+    of_sources = f'-DSOURCES="{_sources().digest_of_sources(folder)}"'
     for name, architecture in TARGETS.items():
         library = folder / f"kernels-{name}.so"
         try:
-            _compile(compiler, architecture, sorted(folder.glob("*.cpp")), library)
+            _compile([*compiler, of_sources], architecture, sorted(folder.glob("*.cpp")), library)
         except (OSError, subprocess.CalledProcessError) as error:
             detail = getattr(error, "stderr", None) or error
             print(f"advrush: no compiled kernels for {architecture}: {detail}", file=sys.stderr)
         else:
             built.append(library)
     return built
+
+
+def _sources() -> Any:
+    """Return the package's module `sources`, without the package, whose requirements are not there at build time."""
+    spec = importlib.util.spec_from_file_location("sources", Path(__file__).parent / FOLDER / "sources.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _compile(compiler: list[str], architecture: str, sources: list[Path], library: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from itertools import product
 from pathlib import Path
@@ -268,6 +269,19 @@ def test_installing_without_a_compiler_builds_nothing(tmp_path: Path, monkeypatc
     spec.loader.exec_module(hook)
     monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
     assert hook.compile_kernels(tmp_path) == []
+
+
+def test_a_library_of_other_sources_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = native.path_for(torch.backends.cpu.get_cpu_capability())
+    assert built is not None
+    for path in (built, *built.parent.glob("*.h"), *built.parent.glob("*.cpp")):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(native, "path_for", lambda capability: tmp_path / built.name)
+    assert native.library.__wrapped__() is not None
+    with (tmp_path / "chain.h").open("a") as file:
+        file.write("// another line\n")
+    with pytest.warns(UserWarning, match="compiled from another source than there is now, and is not used"):
+        assert native.library.__wrapped__() is None
 
 
 TERMS = [

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from advrush.kernels.native.sources import digest_of_sources
 
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 """Of the kernels' names, for each data type that they are made for."""
@@ -30,9 +33,26 @@ def library() -> ctypes.CDLL | None:
     if path is None or not path.is_file():
         return None
     try:
-        return ctypes.CDLL(str(path))  # OpenMP's symbols are those that torch has loaded
+        found = ctypes.CDLL(str(path))  # OpenMP's symbols are those that torch has loaded
     except OSError:
         return None
+    if _sources_of(found) != digest_of_sources(path.parent):
+        warnings.warn(
+            f"{path.name} was compiled from another source than there is now, and is not used: install advrush again",
+            stacklevel=2,
+        )
+        return None
+    return found
+
+
+def _sources_of(kernels: ctypes.CDLL) -> str | None:
+    """Return the digest of the source that a library was compiled from; None where it does not say."""
+    try:
+        function = kernels.digest_of_sources
+    except AttributeError:
+        return None
+    function.restype = ctypes.c_char_p
+    return str(function().decode())
 
 
 def path_for(capability: str) -> Path | None:

@@ -72,3 +72,6 @@ KERNELS(f32)
 #define T double
 KERNELS(f64)
 #undef T
+
+// What sources.py says of the files that this library was compiled from.
+extern "C" const char* digest_of_sources() { return SOURCES; }
