@@ -11,7 +11,7 @@ from markupsafe import Markup
 from advrush.evaluation.csv_cell import csv_cell
 from advrush.evaluation.latex import tex
 from advrush.paper.artifacts import Column
-from advrush.paper.table import Block, Comparison, Line, Mark, Table
+from advrush.paper.table import Block, Comparison, Line, Mark, OverSeeds, Table
 
 
 def to_markdown(table: Table) -> str:
@@ -101,11 +101,22 @@ def below(table: Table) -> list[str]:
     """Return the sentences under a table: tests, agreement of ranks, contradictions and sources."""
     names = {each.key: _head(each) for each in table.columns}
     labels = {row.key: row.label for row in table.artifact.rows}
-    lines = [_comparison(each, names, labels) for each in table.comparisons]
+    lines = [_over_seeds(each, names, labels) for each in table.over_seeds]
+    lines += [_comparison(each, names, labels) for each in table.comparisons]
     for column, rho, rows in table.agreement:
         what = "Spearman's rank correlation of ours with the printed"
         lines.append(f"{names[column]}: {what} {rho:.2f} over {rows} architectures.")
     return [*lines, *table.notes]
+
+
+def _over_seeds(each: OverSeeds, names: dict[str, str], labels: dict[str, str]) -> str:
+    assert each.difference.interval is not None, "there are several seeds"
+    low, high = each.difference.interval
+    first, second = labels.get(each.first, each.first), labels.get(each.second, each.second)
+    far = f"{each.difference.mean:+.1f} points, 95% interval {low:+.1f} to {high:+.1f}"
+    verdict = "they differ" if each.told_apart else "not told apart"
+    over = f"{names[each.column]}, over {each.seeds} seeds"
+    return f"{over}: {first} against {second}: {far} (Student's t): {verdict}."
 
 
 def _comparison(each: Comparison, names: dict[str, str], labels: dict[str, str]) -> str:

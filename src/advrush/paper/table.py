@@ -8,7 +8,7 @@ from typing import Any, Literal
 from advrush.config import to_dict
 from advrush.paper.artifacts import Artifact, Column
 from advrush.paper.cells import Cell
-from advrush.paper.statistics import McNemar
+from advrush.paper.statistics import McNemar, Spread, spread
 
 Mark = Literal["", "best", "second"]
 
@@ -43,6 +43,24 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class OverSeeds:
+    """How far the first architecture is ahead of the second over trainings of several seeds, in percent points."""
+
+    column: str
+    first: str
+    second: str
+    seeds: int
+    difference: Spread
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the 95% interval of the mean difference leaves out 0."""
+        assert self.difference.interval is not None, "there are several seeds"
+        low, high = self.difference.interval
+        return low > 0 or high < 0
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of the paper with the measured beside the printed."""
 
@@ -54,6 +72,17 @@ class Table:
     agreement: tuple[tuple[str, float, int], ...] = ()
     """Column, Spearman's correlation of printed and measured over the rows that have both, and their number."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def over_seeds(self) -> list[OverSeeds]:
+        """The comparisons of each pair that has three seeds or more.
+
+        McNemar's test tells two networks apart on images; whether architectures differ is a question to their seeds.
+        """
+        pairs: dict[tuple[str, str, str], list[float]] = {}
+        for each in self.comparisons:
+            pairs.setdefault((each.column, each.first, each.second), []).append(each.test.difference)
+        return [OverSeeds(*pair, len(found), spread(found)) for pair, found in pairs.items() if len(found) >= 3]
 
     @property
     def there(self) -> int:
@@ -76,6 +105,7 @@ class Table:
                 {"column": c.column, "first": c.first, "second": c.second, "seed": c.seed, **to_dict(c.test)}
                 for c in self.comparisons
             ],
+            "over_seeds": [to_dict(each) for each in self.over_seeds],
             "rank_agreement": [{"column": name, "spearman": rho, "rows": n} for name, rho, n in self.agreement],
             "notes": list(self.notes),
         }
