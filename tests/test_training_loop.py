@@ -254,6 +254,13 @@ def test_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
         quiet(wild, tmp_path)
 
 
+def test_a_network_that_its_last_step_spoiled_stops_the_run_and_names_the_rate(tmp_path: Path) -> None:
+    wild = replace(TINY, batch_size=128, optimizer=OptimizerConfig(lr=1e30, clip=1e30))
+    said = r"logits are not finite .*, after epoch 1; last good checkpoint: none .* optimizer\.lr is 1e\+30"
+    with pytest.raises(RunError, match=said):
+        quiet(wild, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

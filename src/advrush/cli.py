@@ -40,10 +40,10 @@ def _complain(subject: str, text: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from advrush.progress import to_width
+    from advrush.progress import given_width, to_width
     from advrush.reading.text import printable
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, width=given_width())
     lines = to_width(f"{subject} {printable(text)}", console)
     console.print(Text.assemble((subject, "bold red"), lines.removeprefix(subject)))
 

@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import math
+import os
 import re
 import typing
 from collections.abc import Iterable, Mapping
@@ -34,6 +35,11 @@ def check(condition: bool, field: str, value: object, expected: str) -> None:
     """Raise ConfigError naming the field, its value and what would be right, unless `condition` holds."""
     if not condition:
         raise ConfigError(f"{field}: got {shown(value)}; expected {expected}")
+
+
+def check_path(field: str, value: object, expected: str = "a path") -> None:
+    """Raise ConfigError unless `value` is a text or a path."""
+    check(isinstance(value, str | os.PathLike), field, value, expected)
 
 
 def check_made(config: Any, cls: type[Any], objective: Any = None, methods: Iterable[str] = ()) -> None:
@@ -136,6 +142,12 @@ def check_between(field: str, value: int, most: int, least: int = 1) -> None:
 def radius_text(norm: str, eps: float) -> str:
     """Return norm and radius in pixel units, and of Linf and L2 in gray levels: "Linf, eps 0.031 (7.91/255)"."""
     return f"{norm}, eps {eps:.4g}" + ("" if norm == "L1" else f" ({255 * eps:.3g}/255)")
+
+
+def radius_name(eps: float, norm: str = "Linf") -> str:
+    """Return a radius as it is written: 8/255 where it is a whole number of 255ths, else 0.0314."""
+    parts = eps * 255
+    return f"{round(parts)}/255" if norm == "Linf" and abs(parts - round(parts)) < 1e-6 <= parts else f"{eps:.4g}"
 
 
 def check_radius(field: str, value: float, *, norm: str = "Linf") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 import textwrap
 import time
@@ -32,7 +33,12 @@ def plain_console(*, wrap: bool = False) -> Console:
 
     Lines are broken at the terminal's width only with `wrap`, so that a path can be copied.
     """
-    return _Console(highlight=False, soft_wrap=not wrap, markup=False, emoji=False)
+    return _Console(highlight=False, soft_wrap=not wrap, markup=False, emoji=False, width=given_width())
+
+
+def given_width() -> int | None:
+    """Return 80 where the variable COLUMNS holds 0 or another number that is no width; else None: it is found out."""
+    return 80 if os.environ.get("COLUMNS", "").isdigit() and int(os.environ["COLUMNS"]) < 1 else None
 
 
 class _Console(Console):

@@ -115,8 +115,9 @@ class Run:
             self.write_json(IDENTITY, dict(identity))
 
     @classmethod
-    def at(cls, path: Path) -> Self:
+    def at(cls, path: Path | str) -> Self:
         """Open an existing run directory for reading; RunError if it is none."""
+        configs.check_path("run", path, "the path of a run directory")
         if not (Path(path) / "config.toml").is_file():
             raise RunError(f"{path}: not a run directory (no config.toml in it); `advrush runs` lists the runs")
         return cls(Path(path))

@@ -14,6 +14,7 @@ from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
 from advrush.commands.train import architecture
 from advrush.config import check
+from advrush.errors import ConfigError
 from advrush.evaluation.model_info import model_info
 from advrush.evaluation.normalization import normalization
 from advrush.models.build import display_name
@@ -30,8 +31,9 @@ from advrush.run import Run
 class ImportOptions:
     """How a checkpoint of the published code becomes a network of this one."""
 
-    arch: str
-    """The architecture: a name (advrush, pdarts, resnet18, ...), a genotype's text, a file with one, a search run."""
+    arch: str | None = None
+    """The architecture, which has to be given: a name (advrush, pdarts, resnet18, ...), a genotype's text, a file
+    with one, a search run."""
     out: Path = Path("imported.safetensors")
     """Where the network goes; `advrush evaluate` takes this file."""
     image_size: int = 32
@@ -47,6 +49,11 @@ def import_checkpoint(arguments: list[str]) -> None:
     """Read a checkpoint in the layout of the published DARTS and AdvRush code."""
     one = "checkpoint, as in `advrush import model_best.pth.tar --arch ADVRUSH`"
     words, options = words_and_options(arguments, "import", ImportOptions, one=one)
+    if options.arch is None:
+        raise ConfigError(
+            f"arch: got nothing; expected the architecture of the checkpoint, as in `advrush import {words[0]} "
+            "--arch ADVRUSH`"
+        )
     path, arch = Path(words[0]), architecture(options.arch)
     model = import_network(path, arch, image_size=options.image_size)
     sizes = layout(read_state(path), space=space_of(arch))

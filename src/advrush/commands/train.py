@@ -14,10 +14,11 @@ from advrush.commands.opening import cost_line, data_line, device_line, open_wit
 from advrush.commands.options import Launch, one_recipe, parse, read_recipe, take_positionals
 from advrush.commands.output import next_line, print_json, printed_config, runs_as_json
 from advrush.commands.own_data import settle, typed_options
+from advrush.config import check
 from advrush.errors import ConfigError
 from advrush.evaluation import EvaluateConfig
 from advrush.evaluation.trained_data import data_of
-from advrush.models.build import NO_CELLS, canonical, display_name, is_known
+from advrush.models.build import NO_CELLS, canonical, display_name, is_architecture, is_known
 from advrush.models.count import parameters
 from advrush.progress import plain_console, to_width
 from advrush.searching import derive
@@ -139,7 +140,9 @@ def architecture(text: str) -> str:
     if path.is_dir():
         return derive(path).to_json()
     if path.is_file():
-        return read_text(path)
+        text = read_text(path)
+        check(is_architecture(text), "arch", str(path), "a file with a genotype or the name of an architecture")
+        return text
     if path.suffix in (".json", ".txt", ".py"):
         raise ConfigError(f"arch: {text}: no such file")
     return text

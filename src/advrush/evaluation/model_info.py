@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from advrush.config import check
+from advrush.config import check, radius_name
 from advrush.errors import ConfigError
 
 DATASETS = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet": "imagenet"}
@@ -51,7 +51,7 @@ def model_info(
         "dataset": DATASETS.get(result["dataset"], result["dataset"]),
         "venue": venue,
         "architecture": architecture,
-        "eps": _radius(float(threat["eps"]), str(threat["norm"])),
+        "eps": radius_name(float(threat["eps"]), str(threat["norm"])),
         "clean_acc": f"{100 * result['clean_acc']:.2f}",
         "reported": robust if reported is None else f"{reported:.2f}",
         "autoattack_acc": robust,
@@ -61,9 +61,3 @@ def model_info(
         "interval": [round(100 * end, 2) for end in verdict["interval"]],
         "passes": {"forward": verdict["forwards"], "backward": verdict["backwards"]},
     }
-
-
-def _radius(eps: float, norm: str) -> str:
-    """Return the radius as the leaderboard writes it: 8/255 where it is a whole number of 255ths, else decimal."""
-    parts = eps * 255
-    return f"{round(parts)}/255" if norm == "Linf" and abs(parts - round(parts)) < 1e-6 else f"{eps:g}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from advrush.config import radius_text
+from advrush.config import radius_name, radius_text
 from advrush.evaluation.csv_cell import csv_cell
 from advrush.evaluation.latex import tex
 from advrush.evaluation.smallest import smallest_line
@@ -63,8 +63,8 @@ class ResultTable:
         for attack in result["attacks"]:
             own = {name: attack[name] for name in ("norm", "eps") if name in attack}
             name = attack["name"]
-            if several and "eps" in own:
-                name = f"{name.partition('@')[0]}, eps {own['eps']:.4g}"
+            if several and "eps" in own and ", eps " not in name:
+                name = f"{name}, eps {radius_name(own['eps'], str(own.get('norm', 'Linf')))}"
             rows.append(_row(name, attack["robust_acc"], attack["interval"], {**common, **own}, attack))
             if attack.get("estimate"):
                 notes.append(f"{attack['name']}: an estimate of AutoAttack's accuracy, not its result")

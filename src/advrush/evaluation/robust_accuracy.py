@@ -26,7 +26,8 @@ from advrush.attacks.gate import (
 )
 from advrush.attacks.passes.fast_model import correct
 from advrush.attacks.passes.memory import limited, within_memory
-from advrush.config import check
+from advrush.attacks.target import targets_of
+from advrush.config import check, radius_name
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.sweep import Sweep
@@ -92,6 +93,8 @@ def measure(
         x, y = (part.clone() if part.is_inference() else part for part in (x, y))
         gradients, cut = graph_wanted(attacks)
         probe(model, x, y, gradients=gradients, cut=cut)
+        for target in {target for attack in attacks if isinstance(target := getattr(attack, "target", None), int)}:
+            targets_of(target, None, model, x[:1], y[:1])  # a class that the model lacks is told before the clean pass
         work = _Work(
             model, x, y, batch_size, progress or Progress(), on_batch or (lambda *_: None), processes, keep_examples
         )
@@ -181,14 +184,27 @@ class _Work:
 
 
 def attack_names(attacks: Sequence[Attack]) -> list[str]:
-    """Return a name for each attack: its own, and where that is taken with norm and radius, then with a number."""
+    """Return a name for each attack: its own, with its radius where several have that name, then with a number.
+
+    As `fgsm`; `fgsm, eps 8/255`; `fgsm, L2, eps 0.5` where those of a name are of several norms.
+    """
+    balls: dict[str, set[tuple[str, float | None]]] = {}
+    for attack in attacks:
+        balls.setdefault(attack.name, set()).add(_ball(attack))
     names: list[str] = []
     for attack in attacks:
-        name = attack.name
-        if name in names:
-            name = f"{name}@{getattr(attack, 'norm', '')}-{getattr(attack, 'eps', 0):g}"
+        name, (norm, eps) = attack.name, _ball(attack)
+        if len(balls[name]) > 1:
+            several = len({norm for norm, _ in balls[name]}) > 1
+            radius = "" if eps is None else f", eps {radius_name(eps, norm)}"
+            name = f"{name}, {norm}{radius}" if several and norm else f"{name}{radius}"
         number, base = 2, name
         while name in names:
             name, number = f"{base}#{number}", number + 1
         names.append(name)
     return names
+
+
+def _ball(attack: Attack) -> tuple[str, float | None]:
+    """Return norm and radius, "" and None of an attack that has none."""
+    return str(getattr(attack, "norm", "")), getattr(attack, "eps", None)

@@ -69,7 +69,7 @@ class TransferConfig(_Made):
 
 
 def transfer(
-    targets: Sequence[str | Path | nn.Module],
+    targets: Sequence[str | Path | nn.Module | Target],
     config: TransferConfig | None = None,
     *,
     data_dir: Path | str | None = None,
@@ -86,7 +86,7 @@ def transfer(
     processes = parallel.setup(device)
     found = [as_target(target) for target in targets]
     check(len(found) >= 2, "targets", len(found), "at least two networks")
-    config = replace(config or TransferConfig(), models=tuple(f"{one.label}:{one.digest}" for one in found))
+    config = replace(config or TransferConfig(), models=transferred(found))
     attack, *others = parse_attacks(config.attack, config.threat, seed=config.seed)
     check(not others, "attack", config.attack, "one attack, such as pgd20")
     check(getattr(attack, "target", None) is None, "attack", config.attack, "an untargeted attack: accuracies are told")
@@ -103,6 +103,11 @@ def transfer(
             if processes.is_main:
                 run.finish(result | ({"warnings": list(odd)} if odd else {}))
     return run
+
+
+def transferred(found: Sequence[Target]) -> tuple[str, ...]:
+    """Return the networks as a configuration keeps them: each one's name and the digest of its weights."""
+    return tuple(f"{one.label}:{one.digest}" for one in found)
 
 
 class _Matrix:

@@ -110,6 +110,14 @@ def is_known(name: str) -> bool:
     return _plain(name) in {_plain(known) for known in ARCHITECTURES}
 
 
+def is_architecture(text: str) -> bool:
+    """Return whether a text is a name of ARCHITECTURES, or looks like a genotype's of a search space.
+
+    Raises GenotypeError with the place of the mistake where it looks like one and is none.
+    """
+    return is_known(text) or resolve(text) is not None
+
+
 def display_name(arch: str | Architecture) -> str:
     """Return the name for tables and figures; "genotype" for one that was not published."""
     if isinstance(arch, str):

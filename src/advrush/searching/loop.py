@@ -218,7 +218,8 @@ class _Search:
             last = f"{self.run.path / 'last.pt'} (epoch {self.epoch})" if self.epoch else "none was written yet"
             raise RunError(
                 f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1}; last good checkpoint: {last}. "
-                "Try a smaller weights.lr or curvature.gamma."
+                f"weights.lr is {self.config.weights.lr:g}, curvature.gamma {self.config.curvature.gamma:g}; "
+                "try smaller ones"
             )
 
     def _resume(self) -> None:
@@ -276,7 +277,7 @@ def clip_(gradients: list[Tensor], largest: float) -> None:
 
 def derive(run: Run | Path | str) -> Architecture:
     """Return the genotype that a finished search found (RunError if it has not finished)."""
-    run = run if isinstance(run, Run) else Run.at(Path(run))
+    run = run if isinstance(run, Run) else Run.at(run)
     space = str(read_toml(run.path / "config.toml").get("space"))
     result = run.result()
     with reading(run.path / "result.json", "the result of a search"):

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from advrush import parallel
 from advrush.config import check, check_made
 from advrush.data import Dataset, Split, epoch_batches
-from advrush.errors import ConfigError, RunError
+from advrush.errors import ConfigError, ModelContractError, RunError
 from advrush.evaluation import measure
 from advrush.identity import of_objective
 from advrush.models.count import parameters
@@ -158,7 +158,10 @@ class _Training:
             return {"clean_acc_val": None, "robust_acc_val": None}
         attack = config.attack.pgd(steps=config.attack.val_steps)
         x = self.held_out.pixels()
-        found = measure(self.kept, x, self.held_out.labels, attacks=[attack], batch_size=250)
+        try:
+            found = measure(self.kept, x, self.held_out.labels, attacks=[attack], batch_size=250)
+        except ModelContractError as error:
+            raise self._diverged(f"{error}, after epoch {self.epoch + 1}") from None
         return {"clean_acc_val": found.clean_acc, "robust_acc_val": found.robust_acc}
 
     def _set_drop_path(self) -> None:
@@ -174,11 +177,13 @@ class _Training:
 
     def _stop_unless_finite(self, totals: Tensor, step: int) -> None:
         if not torch.isfinite(totals).all():
-            last = f"{self.run.path / 'last.pt'} (epoch {self.epoch})" if self.epoch else "none was written yet"
-            raise RunError(
-                f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1}; last good checkpoint: {last}. "
-                "Try a smaller optimizer.lr."
-            )
+            raise self._diverged(f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1}")
+
+    def _diverged(self, what: str) -> RunError:
+        """Return the error of a training whose numbers are no use any more."""
+        last = f"{self.run.path / LAST} (epoch {self.epoch})" if self.epoch else "none was written yet"
+        lr = self.config.optimizer.lr
+        return RunError(f"{what}; last good checkpoint: {last}. optimizer.lr is {lr:g}; try a smaller one")
 
     def _resume(self) -> None:
         state = self.run.load_state(writer=self.processes.is_main)

@@ -81,7 +81,7 @@ def load(path: Path | str) -> nn.Module:
         if found is None:
             raise RunError(f"{path}: no {FILE} in it; expected a repository that push_to_hub wrote")
         path = found
-    path = _weights_of(Path(path))
+    path = _weights_of(path)
     blueprint = read_blueprint(path)
     _check_size(blueprint, path)
     with reading(path, "the weights of a network"):
@@ -118,7 +118,7 @@ def _check_size(blueprint: Blueprint, path: Path) -> None:
 
 def read_blueprint(path: Path | str) -> Blueprint:
     """Return what builds the network at `path` (see `load`); RunError where there is none."""
-    path = _weights_of(Path(path))
+    path = _weights_of(path)
     metadata = read_metadata(path)
     try:
         return Blueprint.from_metadata(metadata)
@@ -138,7 +138,7 @@ def read_classes(path: Path | str) -> tuple[str, ...] | None:
 
     Raises RunError for names that are no list of texts.
     """
-    path = _weights_of(Path(path))
+    path = _weights_of(path)
     text = read_metadata(path).get(CLASSES)
     names = [] if text is None else parse_json(text, path)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -146,7 +146,9 @@ def read_classes(path: Path | str) -> tuple[str, ...] | None:
     return tuple(names) or None
 
 
-def _weights_of(path: Path) -> Path:
+def _weights_of(path: Path | str) -> Path:
+    configs.check_path("path", path, "the path of a training run or of a .safetensors file of one")
+    path = Path(path)
     if not path.is_dir():
         return path
     found = [path / name for name in (BEST, WEIGHTS) if (path / name).is_file()]
