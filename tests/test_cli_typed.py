@@ -139,3 +139,13 @@ def test_long_lines_are_folded_between_words_on_a_terminal_alone(capsys: pytest.
         assert (len(lines) > 1) == terminal
     assert folded("ab cd\nef", 4, indent=2) == "ab\n  cd\nef"
     assert folded("skips 1/2  5.1 s", 14, indent=2) == "skips 1/2\n  5.1 s"
+
+
+def test_a_genotype_is_shown_without_torch_and_matplotlib() -> None:
+    code = (
+        "import sys; from advrush.cli import main; code = main(['show', 'advrush']);"
+        "assert not {'torch', 'matplotlib'} & set(sys.modules); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Reduction cell" in done.stdout

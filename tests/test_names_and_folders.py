@@ -9,7 +9,7 @@ from advrush.analysis.config import ArchitectureConfig
 from advrush.analysis.subjects import find_subject
 from advrush.commands.train import architecture
 from advrush.errors import RunError
-from advrush.report.terminal import architectures_of, facts, show
+from advrush.report import architectures_of, facts, show
 from advrush.space import PUBLISHED
 
 

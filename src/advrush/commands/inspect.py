@@ -13,7 +13,6 @@ from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
 from advrush.errors import ConfigError
 from advrush.progress import plain_console
-from advrush.run import Run
 
 
 @dataclass(frozen=True)
@@ -106,4 +105,6 @@ def _runs_in(folder: Path) -> list[Path]:
     """Return a run directory itself, or the runs in a folder of runs; RunError where there are none."""
     if not (folder / "config.toml").is_file() and (records := reports.find_records(folder)):
         return [record.path for record in records]
+    from advrush.run import Run  # imports PyTorch, which `show` of a genotype can do without
+
     return [Run.at(folder).path]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from advrush.report.records import Record
 from advrush.space import CellGraph
+
+if TYPE_CHECKING:
+    from advrush.report.records import Record
 
 WORST = "worst case"
 

@@ -1,10 +1,9 @@
-"""Genotypes and runs on a terminal."""
+"""Runs on a terminal, and two genotypes side by side."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +12,22 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from advrush.config import did_you_mean
 from advrush.errors import GenotypeError, RunError
 from advrush.evaluation.intervals import wilson
-from advrush.models.weights.saved import read_blueprint
-from advrush.report.drawing.cells import output_label
 from advrush.report.drawing.differences import only_in
-from advrush.report.drawing.palette import primitive_style
-from advrush.report.labels import data_set, duration, kind_label, primitive_label, state_label
+from advrush.report.genotypes import HEAD, cell_text, cells_text, is_published, read_genotype
+from advrush.report.labels import data_set, duration
 from advrush.report.names import model_names
 from advrush.report.records import Record
 from advrush.report.sections.compose import numbers
 from advrush.report.sound import check_sound
-from advrush.space import PUBLISHED, SPACES, Architecture, CellGraph, resolve
-from advrush.space.files import path_of, place_of, read_text
-
-HEAD: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "bold"}
-
-
-def show(target: str, console: Console) -> None:
-    """Print a run directory, or a genotype by its published name, its file or its text.
-
-    Raises GenotypeError with a suggestion for an unknown name, RunError for a folder that is no run.
-    """
-    path = place_of(target, _is_published)
-    if path is not None and path.is_dir():
-        console.print(run_text(path))
-        return
-    console.print(genotype_text(read_genotype(target, path)))
+from advrush.space import Architecture
+from advrush.space.files import path_of, place_of
 
 
 def facts(target: str) -> dict[str, Any]:
     """Return what `show` prints as plain values: a run's state, configuration, result and genotype; or a genotype."""
-    path = place_of(target, _is_published)
+    path = place_of(target, is_published)
     if path is None or not path.is_dir():
         return {"genotype": json.loads(read_genotype(target, path).to_json())}
     record = Record.read(path)
@@ -67,21 +49,21 @@ def compare(targets: Sequence[str], console: Console) -> None:
         cells, against = both[name].cells(), both[other].cells()
         console.print(Text(name, style="bold"))
         for kind, graph in cells.items():
-            console.print(Padding(_cell(kind, graph, only_in(graph, against.get(kind))), (0, 0, 1, 2)))
+            console.print(Padding(cell_text(kind, graph, only_in(graph, against.get(kind))), (0, 0, 1, 2)))
 
 
 def architectures_of(targets: Sequence[str]) -> dict[str, Architecture]:
     """Return the genotypes of published names, files, texts, or runs of a search or training, by short names."""
     found: dict[str, Architecture] = {}
     for target in targets:
-        path = place_of(target, _is_published)
+        path = place_of(target, is_published)
         name = path.resolve().stem if path is not None and path.exists() else target[:40]
         genotype: Architecture | None
         if path is not None and path.is_dir():
             record = Record.read(path)
             genotype = record.genotype()
             arch = str(record.config.get("arch", ""))
-            if genotype is None and (_is_published(arch) or path_of(arch) is None):
+            if genotype is None and (is_published(arch) or path_of(arch) is None):
                 genotype = read_genotype(arch, None)
             if genotype is None:
                 what = f" ({arch})" if arch else ""
@@ -92,33 +74,6 @@ def architectures_of(targets: Sequence[str]) -> dict[str, Architecture]:
     return found
 
 
-def _is_published(text: str) -> bool:
-    return text.lower() in map(str.lower, PUBLISHED)
-
-
-def read_genotype(target: str, path: Path | None) -> Architecture:
-    """Return the genotype that a published name, a file or a text tells; every search space is tried."""
-    by_name = {name.lower(): genotype for name, genotype in PUBLISHED.items()}
-    if target.lower() in by_name:
-        return by_name[target.lower()]
-    if path is not None and not path.is_file():
-        known = f"{did_you_mean(target, PUBLISHED)}; known: {', '.join(PUBLISHED)}"
-        raise GenotypeError(f"{target}: no run, no file and no published genotype{known}")
-    if path is not None and path.suffix == ".safetensors":
-        arch = read_blueprint(path).arch
-        if not _is_published(arch) and resolve(arch) is None:
-            raise GenotypeError(f"{target}: a network without cells ({arch})")
-        return read_genotype(arch, None)
-    text = read_text(path) if path else target
-    errors = []
-    for space in SPACES.values():
-        try:
-            return space.parse(text)
-        except GenotypeError as error:
-            errors.append(error)
-    raise errors[0]
-
-
 def genotype_text(source: Path | str | Architecture) -> RenderableType:
     """Return the cells of a genotype, or of the one that a search run found, as tables.
 
@@ -127,8 +82,7 @@ def genotype_text(source: Path | str | Architecture) -> RenderableType:
     if isinstance(source, Path | str):
         genotype = Record.read(source).genotype()
         return run_text(source) if genotype is None else genotype_text(genotype)
-    cells = source.cells().items()
-    return Group(*(Group(_cell(kind, graph), Text()) for kind, graph in cells))
+    return cells_text(source)
 
 
 def run_text(path: Path | str) -> RenderableType:
@@ -184,21 +138,3 @@ def _held_out(record: Record) -> str:
         low, high = wilson(round(result[f"{name}_acc_val"] * count), count)
         texts.append(f"{name} {100 * low:.1f} to {100 * high:.1f}%")
     return f"({count:,} held-out images; {attacked}; 95% intervals: {', '.join(texts)})"
-
-
-def _cell(kind: str, graph: CellGraph, marked: Collection[int] = ()) -> RenderableType:
-    """Return one cell: a row a node, its terms behind it, then the output and the counts."""
-    table = Table(show_header=False, **HEAD)
-    for state_ in range(graph.inputs, graph.inputs + graph.nodes):
-        terms = [(row, edge) for row, edge in enumerate(graph.edges) if edge.target == state_]
-        cells = []
-        for index, (row, edge) in enumerate(terms):
-            name = primitive_label(edge.primitive)
-            sign = ("" if index == 0 else "+ ") + ("≠ " if row in marked else "")
-            of = f" of {state_label(edge.source, graph.inputs)}"
-            cells.append(Text.assemble(sign, (name, primitive_style(edge.primitive)), (of, "dim")))
-        table.add_row(f"node {state_label(state_, graph.inputs)} =", *cells)
-    counts = Counter(edge.primitive for edge in graph.edges)
-    parts = "  ".join(f"{primitive_label(name)} ({count})" for name, count in counts.most_common())
-    lines = [Text(f"output = {output_label(graph)}"), Text(parts, style="dim")]
-    return Group(Text(kind_label(kind), style="bold"), Padding(Group(table, *lines), (0, 0, 0, 2)))
