@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from advrush.paper.execute import Store
 from advrush.paper.plan import Plan
 from advrush.published import printed
 from advrush.report import Record, draw_cell
-from advrush.report.drawing.architectures import architecture_colors, architecture_in, styles_by_label
+from advrush.report.drawing.architectures import architecture_colors, architecture_in, styles
 from advrush.report.drawing.axes import switch_epoch
 from advrush.report.drawing.palette import kind_label
 from advrush.report.drawing.plot import legend_above, new_figure, to_svg, xy
@@ -106,15 +107,15 @@ def _searches(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
 def searches_figure(searches: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
     """Draw L_val (left, linear) and L_lambda (right, logarithmic) of searches by label, each with its seeds' rows."""
     figure, (left, right) = new_figure(2)
-    drawn = styles_by_label(searches)
+    drawn = styles({label: _searched(label) for label in searches})
     for label, seeds in searches.items():
-        color = drawn[label].color
+        color, marks = drawn[label].color, drawn[label].points(len(seeds[0]))
         for axis, key in ((left, "loss_val"), (right, "curvature")):
             epochs = [epoch for epoch, _ in zip(*xy(seeds[0], key), strict=True)]
             values = np.array([xy(rows, key)[1] for rows in seeds if len(xy(rows, key)[1]) == len(epochs)])
             if not len(epochs):
                 continue
-            axis.plot(epochs, values.mean(axis=0), color=color, label=label, marker="o", markersize=3)
+            axis.plot(epochs, values.mean(axis=0), color=color, label=label, **marks)
             if len(values) > 1:
                 axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0)
     right.set_yscale("log")
@@ -128,6 +129,12 @@ def searches_figure(searches: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]
             axis.axvline((switch_epoch(first) or 0) - 0.5, color="#6b7280", linewidth=1, linestyle=(0, (2, 2)))
     legend_above(figure, (left, right))
     return figure
+
+
+def _searched(label: str) -> str:
+    """Return what gives a search its color: its architecture, but for gammas other than the paper's the label."""
+    own = re.search(r"gamma ([0-9.e-]+)", label)
+    return architecture_in(label) if own is None or float(own[1]) == 0.01 else label
 
 
 def _landscapes(plan: Plan, store: Store, artifact: Artifact) -> Drawn:
