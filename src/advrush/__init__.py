@@ -7,9 +7,10 @@ Names are imported when they are first used, so that `import advrush` costs noth
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from advrush.first_use import imported_on_use
 
 if TYPE_CHECKING:
     from advrush.analysis import analyze_architecture as analyze_architecture
@@ -108,14 +109,11 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
+_get = imported_on_use("advrush", _HOMES)
+
+
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return version("advrush")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'advrush' has no attribute {name!r}")
-    value = getattr(import_module(f"advrush.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return version("advrush") if name == "__version__" else _get(name)
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from advrush.kernels.inner_product import inner_product
+
 
 def add_scaled(node: Tensor, weight: Tensor, x: Tensor) -> Tensor:
     """Add `weight * x` to `node` in place and return it; differentiable any number of times.
@@ -29,16 +31,5 @@ class _AddScaled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         (weight, x), (dy,), needs = ctx.saved_tensors, cotangents, ctx.needs_input_grad
-        d_weight = _inner_product(dy, x).view_as(weight) if needs[1] else None
+        d_weight = inner_product(dy, x).view_as(weight) if needs[1] else None
         return dy, d_weight, dy * weight if needs[2] else None
-
-
-def _inner_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return <a, b> of two maps; without a map of their products where both lie in memory in the same dense order."""
-    if torch.is_grad_enabled() or a.stride() != b.stride() or not _is_dense(a):
-        return (a * b).sum()
-    return torch.dot(a.as_strided((a.numel(),), (1,)), b.as_strided((b.numel(),), (1,)))
-
-
-def _is_dense(a: Tensor) -> bool:
-    return a.is_contiguous() or a.is_contiguous(memory_format=torch.channels_last)

@@ -5,8 +5,9 @@ Names are imported when they are first used: a genotype is shown without PyTorch
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from advrush.first_use import imported_on_use
 
 if TYPE_CHECKING:
     from advrush.report.benchmark.terminal import benchmark_tables as benchmark_tables
@@ -51,9 +52,4 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'advrush.report' has no attribute {name!r}")
-    value = getattr(import_module(f"advrush.report.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = imported_on_use("advrush.report", _HOMES)

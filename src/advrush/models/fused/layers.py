@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from advrush.kernels.depthwise_conv import depthwise_conv2d
+from advrush.kernels.depthwise_conv import depthwise_conv2d, zeros_like_layout
 from advrush.space.operations import FactorizedReduce
 
 
@@ -54,17 +54,21 @@ class _EvenAndOdd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         height, width = ctx.size = x.shape[-2:]
-        ctx.last = x.is_contiguous(memory_format=torch.channels_last)
+        last = x.is_contiguous(memory_format=torch.channels_last)
         whole = pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
-        layout = torch.channels_last if ctx.last else torch.contiguous_format
+        layout = torch.channels_last if last else torch.contiguous_format
         even, odd = x[:, :, ::2, ::2], whole[:, :, 1::2, 1::2]
         return even.contiguous(memory_format=layout), odd.contiguous(memory_format=layout)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
         even, odd = cotangents
-        (n, c), (height, width) = even.shape[:2], ctx.size
-        x = even.new_zeros(n, height, width, c).permute(0, 3, 1, 2) if ctx.last else even.new_zeros(n, c, height, width)
-        x[:, :, ::2, ::2] = even
-        x[:, :, 1::2, 1::2] = odd[:, :, : height // 2, : width // 2]
-        return x
+        return interleaved(even, odd, ctx.size)
+
+
+def interleaved(even: Tensor, odd: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the map of height and width `size` with these pixels, zero elsewhere: the transpose of `even_and_odd`."""
+    x = zeros_like_layout(even, *size)
+    x[:, :, ::2, ::2] = even
+    x[:, :, 1::2, 1::2] = odd[:, :, : size[0] // 2, : size[1] // 2]
+    return x

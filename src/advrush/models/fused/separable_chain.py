@@ -144,7 +144,7 @@ class _Chain(torch.autograd.Function):
             for each, need in zip(parameters, needs[4:], strict=True)
         ]
         wanted = [Wanted(*_parameters(gradients, i, count)) for i in range(count)]
-        kernel.backward(x, links, weight, native.laid_out(dy), dx=dx, d_weight=d_weight, wanted=wanted)
+        kernel.backward(x, links, weight, dy, dx=dx, d_weight=d_weight, wanted=wanted)
         return None, dx, d_weight, node, *gradients
 
 
@@ -226,7 +226,7 @@ class _Frozen(torch.autograd.Function):
             return None, torch.autograd.grad(y, x, dy, create_graph=True)[0]
         links = [link._replace(z=z) for link, z in zip(ctx.links, [*maps, None], strict=True)]
         dx = torch.empty_like(x)
-        kernel.frozen_backward(x, links, native.laid_out(dy), dx)
+        kernel.frozen_backward(x, links, dy, dx)
         return None, dx
 
 

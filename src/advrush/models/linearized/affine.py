@@ -16,7 +16,7 @@ from advrush.kernels.batch_statistics import fixed_scale_and_shift
 from advrush.kernels.separable_chain import Link, Norm
 from advrush.kernels.separable_conv import Before, StageShape
 from advrush.models.fused.conv_chain import Stage
-from advrush.models.fused.layers import even_and_odd, is_depthwise, is_pointwise
+from advrush.models.fused.layers import even_and_odd, interleaved, is_depthwise, is_pointwise
 from advrush.models.linearized.activations import masked
 from advrush.space.operations import FactorizedReduce
 
@@ -165,10 +165,7 @@ class _Halves(_Linear):
     def vjp(self, c: Tensor, size: Size) -> Tensor:
         even = conv2d(c[:, : self.split], self.first.transpose(0, 1))
         odd = conv2d(c[:, self.split :], self.second.transpose(0, 1))
-        x = depthwise.zeros_like_layout(even, *size)
-        x[:, :, ::2, ::2] = even
-        x[:, :, 1::2, 1::2] = odd[:, :, : size[0] // 2, : size[1] // 2]
-        return x
+        return interleaved(even, odd, size)
 
     def out_size(self, size: Size) -> Size:
         return (size[0] + 1) // 2, (size[1] + 1) // 2

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from advrush.kernels.inner_product import inner_product
 from advrush.models.linearized.activations import LinearizedFeature, LinearizedReLU
 from advrush.models.linearized.affine import Affine
 
@@ -50,13 +51,13 @@ class LinearizedPrimitive:
         """
         product, q = None, c
         if not self.stages:
-            product = None if total is None else dot(c, self.feature.value)
+            product = None if total is None else inner_product(c, self.feature.value)
         for i in reversed(range(len(self.stages))):
             x = self._input(i)
             q = self.stages[i].vjp(q, (x.shape[2], x.shape[3]), self._mask(i))
             if total is not None and i == len(self.stages) - 1:
                 # masked already: where the value x of the ReLU before is zero, <., x> has no term
-                product = dot(q, x) + torch.dot(total, self.stages[i].bias)
+                product = inner_product(q, x) + torch.dot(total, self.stages[i].bias)
         return (q if self._before is None else self._before.vjp(q)), product
 
     def _mask(self, stage: int) -> Tensor | None:
@@ -67,8 +68,3 @@ class LinearizedPrimitive:
         """Return what the stage of this number (-1: the last) reads."""
         before = stage if stage >= 0 else len(self._masks)
         return self._masks[before - 1].value if before else self.feature.value
-
-
-def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Return the inner product of two maps (N, C, H, W)."""
-    return torch.dot(a.permute(0, 2, 3, 1).reshape(-1), b.permute(0, 2, 3, 1).reshape(-1))

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from advrush.kernels import native
 from advrush.kernels import separable_chain as kernel
+from advrush.kernels.inner_product import inner_product
 from advrush.kernels.native_norm import channel_sums, combine
 from advrush.models.linearized.activations import LinearizedFeature, LinearizedReLU
 from advrush.models.linearized.affine import Affine
-from advrush.models.linearized.primitive import LinearizedPrimitive, dot
+from advrush.models.linearized.primitive import LinearizedPrimitive
 
 
 class LinearizedTerm(ABC):
@@ -66,7 +67,7 @@ class _General(LinearizedTerm):
 
     def add_jvp(self, t: Tensor, target: Tensor | None, cotangent: Tensor) -> tuple[Tensor, Tensor]:
         y = self.primitive.jvp(t)
-        return _add(target, y, self.weight), dot(cotangent, y)
+        return _add(target, y, self.weight), inner_product(cotangent, y)
 
     def add_vjp(self, c: Tensor, source: Tensor | None, total: Tensor | None) -> tuple[Tensor, Tensor | None]:
         q, along = self.primitive.vjp(c, total)
