@@ -13,9 +13,10 @@ from torch.nn.functional import conv2d, cross_entropy
 from advrush.curvature import input_curvature
 from advrush.kernels.avg_pool import averaged
 from advrush.kernels.depthwise_conv import depthwise_conv2d
-from advrush.models.fused.cell import mixed_cell, run_chain, terms_of
+from advrush.models.fused.cell import mixed_cell, run_chain
 from advrush.models.fused.conv_chain import read_chain
 from advrush.models.fused.source import Source
+from advrush.models.fused.terms import terms_of
 from advrush.models.linearized.curvature import curvature_gradients, is_supported
 from advrush.models.supernet import Cell, Supernet
 from advrush.space import DARTS

@@ -12,8 +12,8 @@ from torch import Tensor
 from advrush.kernels import native
 from advrush.kernels.separable_conv import StageShape, empty_map
 
-_PACKED = struct.Struct("=4q8Q2d5Q")
-"""A stage as `Link` of native/chain.h has it."""
+LINK_FORMAT = "4q8Q2d5Q"
+"""A stage as `Link` of native/chain.h has it, in the notation of `struct`."""
 
 
 class Norm(NamedTuple):
@@ -39,7 +39,7 @@ class Link(NamedTuple):
     depthwise: Tensor
     """(C, 1, k, k), contiguous."""
     pointwise: Tensor
-    """(C', C, 1, 1), contiguous."""
+    """(C', C, 1, 1), contiguous; (C', 0, 1, 1) in a link of a cell that is a batch norm alone."""
     norm: Norm
     z: Tensor | None = None
     """The pointwise convolution's output (N, C', H, W), channels last: written forward, read backward."""
@@ -152,21 +152,20 @@ def linear_vjp(
 def _chain(x: Tensor, links: Sequence[Link], wanted: Sequence[Wanted] = ()) -> tuple[int | bytes, ...]:
     """Return sizes and stages as the kernels take them; the tensors must outlive the call."""
     n, c, height, width = x.shape
-    packed = [_pack(link, wanted[i] if wanted else Wanted()) for i, link in enumerate(links)]
+    packed = [
+        struct.pack("=" + LINK_FORMAT, *link_fields(link, wanted[i] if wanted else Wanted()))
+        for i, link in enumerate(links)
+    ]
     return n, height, width, c, len(links), b"".join(packed)
 
 
-def _pack(link: Link, wanted: Wanted) -> bytes:
-    norm, shape = link.norm, link.shape
-    tensors = (link.depthwise, link.pointwise, link.z, norm.scale, norm.shift, norm.mean, norm.variance, norm.batches)
-    found = (link.found, *wanted)
-    return _PACKED.pack(
-        link.pointwise.shape[0], *shape, *map(_address, tensors), norm.eps, norm.momentum, *map(_address, found)
-    )
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
+def link_fields(link: Link, wanted: Wanted) -> tuple[float, ...]:
+    """Return the fields of a stage's record; the tensors must outlive its use."""
+    norm, found = link.norm, link.found
+    tensors = (link.depthwise, link.pointwise, link.z, *norm[:5])
+    addresses = [0 if each is None else each.data_ptr() for each in tensors]  # 0 too where there are no numbers
+    last = [0 if each is None else each.data_ptr() for each in (found, *wanted)]
+    return (link.pointwise.shape[0], *link.shape, *addresses, norm.eps, norm.momentum, *last)
 
 
 def _written(y: Tensor | None) -> Tensor | None:

@@ -15,13 +15,13 @@ def recomputed(module: nn.Module, *inputs: Any, **options: Any) -> Tensor:
 
     Gradients, random draws and batch norm's running statistics are those of a plain call.
     """
-    contexts = lambda: (nullcontext(), _uncounted(module))  # noqa: E731
+    contexts = lambda: (nullcontext(), uncounted(module))  # noqa: E731
     y: Tensor = checkpoint(module, *inputs, use_reentrant=False, context_fn=contexts, **options)
     return y
 
 
 @contextmanager
-def _uncounted(module: nn.Module) -> Iterator[None]:
+def uncounted(module: nn.Module) -> Iterator[None]:
     """Let batch norms normalize by the batch without moving their running statistics: they did so the first time."""
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d) and part.track_running_stats]
     kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]

@@ -95,9 +95,9 @@ Norm<T> normalized(const Link<T>& link, double factor = 1) {
     return norm;
 }
 
-// y = node + weight chain(x); z and the statistics of every stage are written. Without node, without weight: null.
+// Write z and the statistics of every stage; return the last batch norm, times `factor`.
 template <class T>
-void chain_forward(const Chain<T>& chain, const T* x, const T* weight, const T* node, T* y, int threads) {
+Norm<T> stages_forward(const Chain<T>& chain, const T* x, double factor, int threads) {
     Norm<T> norm;
     std::vector<double> sums, totals;
     for (int i = 0; i < chain.count(); i++) {
@@ -107,12 +107,19 @@ void chain_forward(const Chain<T>& chain, const T* x, const T* weight, const T* 
         forward<T>(chain.n, chain.shapes[i], x, pre, link.dw, link.pw, {link.z, nullptr, sums.data()}, threads);
         add_images(chain.n, int(link.cout), chain.padded(i), sums.data(), totals.data());
         take_statistics(link, chain.pixels(i), totals.data());
-        const bool last = i == chain.count() - 1;
-        norm = normalized(link, last && weight ? double(*weight) : 1.0);
+        norm = normalized(link, i == chain.count() - 1 ? factor : 1.0);
         x = link.z;
     }
+    return norm;
+}
+
+// y = node + weight chain(x); z and the statistics of every stage are written. Without node, without weight: null.
+template <class T>
+void chain_forward(const Chain<T>& chain, const T* x, const T* weight, const T* node, T* y, int threads) {
+    const Norm<T> norm = stages_forward(chain, x, weight ? double(*weight) : 1.0, threads);
     const int last = chain.count() - 1;
-    combine<T>(chain.pixels(last), chain.links[last].cout, x, node, norm.scale.data(), nullptr, norm.shift.data(), y, threads);
+    const Link<T>& link = chain.links[last];
+    combine<T>(chain.pixels(last), link.cout, link.z, node, norm.scale.data(), nullptr, norm.shift.data(), y, threads);
 }
 
 // What batch norm's backward pass makes of the sums of dy and of dy z (2, cout): dz = a dy + b z + e.
@@ -140,16 +147,16 @@ Back<T> norm_backward(const Link<T>& link, int64_t pixels, const double* sums, d
     return back;
 }
 
-// The gradients of <dy, y> for what is wanted: dx, d_weight and those in the links; null where not.
+// The gradients of <dy, factor chain(x)>, `totals` being the sums (2, cout) of dy and of dy z of the last stage. dx is
+// overwritten, or added to if `add`; null is not wanted. d_weight is the gradient of the factor.
 template <class T>
-void chain_backward(const Chain<T>& chain, const T* x, const T* weight, const T* dy, T* dx, T* d_weight, int threads) {
+void stages_backward(const Chain<T>& chain, const T* x, double factor, const T* dy, std::vector<double> totals, T* dx, bool add,
+                     T* d_weight, int threads) {
     const int last = chain.count() - 1;
-    std::vector<double> sums, totals(2 * chain.links[last].cout);
-    channel_sums<T>(chain.pixels(last), chain.links[last].cout, dy, chain.links[last].z, totals.data(), threads);
+    std::vector<double> sums;
     for (int i = last; i >= 0; i--) {
         const Link<T>& link = chain.links[i];
-        const double factor = i == last && weight ? double(*weight) : 1.0;
-        const Back<T> back = norm_backward(link, chain.pixels(i), totals.data(), factor, i == last ? d_weight : nullptr);
+        const Back<T> back = norm_backward(link, chain.pixels(i), totals.data(), i == last ? factor : 1.0, i == last ? d_weight : nullptr);
         bool before = dx != nullptr;  // whether anything before this stage is wanted
         for (int j = 0; j < i; j++)
             before |= chain.links[j].d_dw || chain.links[j].d_pw || chain.links[j].d_scale || chain.links[j].d_shift;
@@ -159,13 +166,22 @@ void chain_backward(const Chain<T>& chain, const T* x, const T* weight, const T*
         const Pre<T> pre{i ? norm.scale.data() : nullptr, i ? norm.shift.data() : nullptr, nullptr, true};
         T* to = i == 0 || !before ? dx : between<T>(i % 2, chain.input(i));
         if (i) sums.resize(size_t(chain.n) * 2 * chain.padded_input(i)), totals.resize(2 * chain.links[i - 1].cout);
-        const Gradients<T> gradients{to, link.d_dw, link.d_pw, i && before ? sums.data() : nullptr};
+        const Gradients<T> gradients{to, link.d_dw, link.d_pw, i && before ? sums.data() : nullptr, false, i == 0 && add};
         const Cotangent<T> cotangent{dy, link.z, back.a.data(), back.b.data(), back.e.data()};
         backward<T>(chain.n, chain.shapes[i], i ? chain.links[i - 1].z : x, pre, cotangent, link.dw, link.pw, gradients, threads);
         if (!before) return;
         if (i) add_images(chain.n, int(chain.links[i - 1].cout), chain.padded_input(i), sums.data(), totals.data());
         dy = to;
     }
+}
+
+// The gradients of <dy, y> for what is wanted: dx, d_weight and those in the links; null where not.
+template <class T>
+void chain_backward(const Chain<T>& chain, const T* x, const T* weight, const T* dy, T* dx, T* d_weight, int threads) {
+    const int last = chain.count() - 1;
+    std::vector<double> totals(2 * chain.links[last].cout);
+    channel_sums<T>(chain.pixels(last), chain.links[last].cout, dy, chain.links[last].z, totals.data(), threads);
+    stages_backward<T>(chain, x, weight ? double(*weight) : 1.0, dy, totals, dx, false, d_weight, threads);
 }
 
 // ---------------------------------------------------------------------------------------------- fixed statistics

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from torch import Tensor, nn
@@ -13,42 +12,15 @@ from advrush.kernels.add_scaled import add_scaled
 from advrush.kernels.batch_norm import normalize, normalize_alike
 from advrush.kernels.batch_statistics import fixed_scale_and_shift
 from advrush.kernels.concat import join
+from advrush.models.fused.compiled_cell import run_compiled
 from advrush.models.fused.conv_chain import Chain, Stage, read_branches, read_chain
 from advrush.models.fused.layers import convolved, joined_halves
+from advrush.models.fused.read_plan import read_plan
 from advrush.models.fused.separable_chain import run_separable
 from advrush.models.fused.source import Source
+from advrush.models.fused.terms import Edge, Term, terms_of
 from advrush.space.operations import FactorizedReduce
 from advrush.space.space import Topology
-
-
-@dataclass(frozen=True, eq=False)
-class Term:
-    """One primitive on one edge: `weights[row, column] * chain(source)` is added to `target`."""
-
-    source: int
-    target: int
-    row: int
-    column: int
-    module: nn.Module
-    chain: Chain | None
-    """None: the module is not a chain and runs as it is."""
-
-
-Edge = Mapping[int, nn.Module]
-"""The primitives of one edge, each by its column in the matrix of weights."""
-
-
-def terms_of(topology: Topology, edges: Sequence[Edge]) -> list[Term]:
-    """Return the terms of a cell's `edges`, ordered by source, so that each source is finished before the next.
-
-    The modules are read anew each time (under a millisecond a cell), so that a replaced one is seen.
-    """
-    terms = [
-        Term(source, target, row, column, module, read_chain(module))
-        for row, ((source, target), edge) in enumerate(zip(topology.edges, edges, strict=True))
-        for column, module in edge.items()
-    ]
-    return sorted(terms, key=lambda term: (term.source, term.row))
 
 
 def mixed_cell(
@@ -71,12 +43,22 @@ def mixed_cell(
         inputs: maps (N, C, H, W).
         weights: (edges, primitives).
     """
-    nodes: list[Tensor | None] = [None] * (topology.inputs + topology.nodes)
-    for i, (module, x) in enumerate(zip(preprocess, inputs, strict=True)):
+    states = []
+    for module, x in zip(preprocess, inputs, strict=True):
         chain = read_chain(module)
-        nodes[i] = module(x) if chain is None else run_chain(chain, Source(x))
+        states.append(module(x) if chain is None else run_chain(chain, Source(x)))
+    terms = terms_of(topology, edges)
+    plan = read_plan(topology, terms, states, weights)
+    if plan is not None:
+        return run_compiled(plan, states, weights, lambda states, weights: _mixed(topology, terms, states, weights))
+    return _mixed(topology, terms, states, weights)
+
+
+def _mixed(topology: Topology, terms: list[Term], states: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Return the joined output nodes for the preprocessed inputs, term by term under autograd."""
+    nodes: list[Tensor | None] = [*states, *[None] * topology.nodes]
     scalars = [row.unbind() for row in weights.unbind()]
-    for _, outgoing in groupby(terms_of(topology, edges), key=lambda term: term.source):
+    for _, outgoing in groupby(terms, key=lambda term: term.source):
         _send(list(outgoing), nodes, scalars)
     return join([node for i in topology.outputs if (node := nodes[i]) is not None])
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from advrush.kernels import native
-from advrush.models.fused.cell import Term, terms_of
 from advrush.models.fused.conv_chain import Chain, read_chain
+from advrush.models.fused.terms import Term, terms_of
 from advrush.models.linearized.activations import LinearizedFeature, linearize
 from advrush.models.linearized.affine import Affine, fold
 from advrush.models.linearized.primitive import LinearizedPrimitive

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from advrush.kernels.attack_direction import attack_direction
-from advrush.models.fused.cell import terms_of
 from advrush.models.fused.conv_chain import is_linear_given_statistics, read_branches, read_chain
+from advrush.models.fused.terms import terms_of
 from advrush.models.linearized.cell import EdgeGradients, LinearizedCell
 from advrush.models.linearized.supernet import FoldedSupernet, LinearizedSupernet
 from advrush.models.supernet import Cell, MixedEdge, Supernet
