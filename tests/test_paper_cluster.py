@@ -44,27 +44,46 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     found.shutdown()
 
 
-@pytest.mark.timeout(600)
-def test_a_node_lost_while_busy_changes_nothing(plan: Plan, cluster: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def alone(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the table that one process alone makes."""
+    store = Store(tmp_path_factory.mktemp("alone"), display=False)
+    run_all(plan.jobs(), store)
+    return table(plan, store)
+
+
+def table(plan: Plan, store: Store) -> str:
+    found = build_table(plan, store, plan.artifacts[0]).to_dict()
+    del found["training_hours"]
+    return json.dumps(found)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("exchanged", [False, True], ids=["common folder", "exchange"])
+def test_a_node_lost_while_busy_changes_nothing(
+    plan: Plan, alone: str, cluster: Any, tmp_path: Path, exchanged: bool
+) -> None:
     found: list[JobOutcomes] = []
     store = Store(tmp_path / "cluster", display=False)
-    driver = Thread(target=lambda: found.append(run_on_cluster(plan.jobs(), store, address=cluster.address)))
+    more = {"exchange": f"file://{tmp_path}/exchange", "every": 0.2} if exchanged else {}
+    driver = Thread(
+        target=lambda: found.append(run_on_cluster(plan.jobs(), store, address=cluster.address, shares=2, **more))
+    )
     driver.start()
     until = time.monotonic() + 300
-    while not list((tmp_path / "cluster").glob("train/*/metrics.jsonl")):
+    begun = tmp_path.glob("exchange/unfinished/*.json" if exchanged else "cluster/train/*/metrics.jsonl")
+    while not next(begun, None):
         assert driver.is_alive() and time.monotonic() < until, "no training began"
         time.sleep(0.1)
+        begun = tmp_path.glob("exchange/unfinished/*.json" if exchanged else "cluster/train/*/metrics.jsonl")
     cluster.remove_node(cluster.nodes[0], allow_graceful=False)
-    driver.join(500)
+    driver.join(800)
     assert not driver.is_alive()
     (outcome,) = found
     assert outcome.failed == {}
-    alone = Store(tmp_path / "alone", display=False)
-    run_all(plan.jobs(), alone)
-    tables = [build_table(plan, each, plan.artifacts[0]).to_dict() for each in (Store(tmp_path / "cluster"), alone)]
-    for table in tables:
-        del table["training_hours"]
-    assert json.dumps(tables[0]) == json.dumps(tables[1])
+    assert table(plan, Store(tmp_path / "cluster")) == alone
+    left = [*tmp_path.glob("cluster/shares/*"), *tmp_path.glob("exchange/unfinished/*")]
+    assert not left
 
 
 def test_a_cluster_that_does_not_answer_is_named(plan: Plan, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ClassVar
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,8 @@ class Parallel:
     rank: int
     world: int
     device: torch.device
+    apart: ClassVar[bool] = False
+    """Whether the processes never meet, so that each knows its own part only."""
 
     @property
     def is_main(self) -> bool:
@@ -72,6 +75,32 @@ class Parallel:
         value = torch.tensor([float(flag)], device=self.device)
         dist.broadcast(value, src=0)
         return bool(value.item())
+
+
+@dataclass(frozen=True)
+class Share(Parallel):
+    """A process that has a part of the work and meets no other: what it knows stays its own."""
+
+    apart: ClassVar[bool] = True
+
+    def average_(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Raise RunError: a share has nobody to average with."""
+        raise RunError("a share of the work cannot average with the others")
+
+    def maximum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the tensor itself: there is nobody to compare with."""
+        return tensor
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the tensor itself: there is nobody to add to it."""
+        return tensor
+
+    def barrier(self) -> None:
+        """Wait for nobody."""
+
+    def broadcast(self, flag: bool) -> bool:
+        """Return the flag itself."""
+        return flag
 
 
 ALONE = Parallel(0, 1, torch.device("cpu"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from advrush.commands.options import words_and_options
 from advrush.commands.output import print_json
 from advrush.commands.train import architecture
+from advrush.config import check
 from advrush.errors import ConfigError, RunError
 from advrush.models.build import canonical, display_name, is_known
 from advrush.paper import JobOutcomes, Plan, Row, Store, paper, plan_of, read_scale, reproduce, write
@@ -46,6 +47,10 @@ class ReproduceOptions:
     """Processor cores of each run on the cluster."""
     cluster_gpus: float = 0
     """GPUs of each run on the cluster; a fraction shares one."""
+    cluster_shares: int = 0
+    """Tasks among which the examples of an evaluation are shared out; 0: by its estimated time."""
+    cluster_store: str | None = None
+    """URL (s3://, gs://, sftp://, ... as fsspec knows them) where nodes exchange runs that see no common folder."""
     plan: bool = False
     """Print the runs with their state and estimated hours, and stop."""
     render: bool = False
@@ -70,6 +75,9 @@ def reproduce_command(arguments: list[str]) -> None:
     if options.plan:
         _print_plan(plan_of(names, scale, added, seeds, rows), Store(options.runs_dir), as_json=options.json)
         return
+    alone = options.cluster is None
+    check(not (alone and options.cluster_store), "cluster_store", options.cluster_store, "none without --cluster")
+    check(not (alone and options.cluster_shares), "cluster_shares", options.cluster_shares, "0 without --cluster")
     console = plain_console()
     shows = not (options.quiet or options.json)
 
@@ -104,7 +112,7 @@ def _on_cluster(
 
     return partial(
         run_on_cluster, address=options.cluster or "auto", cpus=options.cluster_cpus, gpus=options.cluster_gpus,
-        before=before,
+        shares=options.cluster_shares, exchange=options.cluster_store, before=before,
     )  # fmt: skip
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advrush import parallel
 from advrush.attacks import PGD, Attack, AutoAttack, Duo, FastModel, parse_attacks
@@ -22,7 +23,7 @@ from advrush.evaluation.evaluation_files import Finished
 from advrush.evaluation.fingerprint import examine
 from advrush.evaluation.lines import Pace, outcome_lines, sweep_line
 from advrush.evaluation.progress import Progress
-from advrush.evaluation.results import AttackOutcome
+from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.robust_accuracy import measure
 from advrush.evaluation.sweep import RadiusSweep, StepSweep, Sweep
 from advrush.evaluation.targeted import TargetedOutcome
@@ -59,22 +60,14 @@ def evaluate(
     found = as_target(target)
     if config is None:
         config, data_dir = EvaluateConfig(data=found.data or DataConfig()), data_dir or found.place
-    config = replace(config, model=found.label, weights=found.digest)
-    attacks = attacks_of(config)
-    dataset = config.data.load(data_dir)
-    identity, odd = examine([found], dataset)
-    with stage(processes, runs_dir, "evaluate", config, identity=identity, data_dir=data_dir) as (run, todo):
+    subject = subject_of(found, config, data_dir)
+    opened = stage(
+        processes, runs_dir, "evaluate", subject.config, identity=subject.identity, data_dir=data_dir
+    )  # fmt: skip
+    with opened as (run, todo):
         if todo:
-            _evaluate(
-                found.model.to(processes.device),
-                config,
-                attacks,
-                dataset,
-                odd,
-                run,
-                display and processes.is_main,
-                processes,
-            )
+            name = "last.pt" if processes.world == 1 else f"last-{processes.rank}-of-{processes.world}.pt"
+            subject.evaluated(run, name, processes, display=display and processes.is_main)
     return run
 
 
@@ -107,49 +100,95 @@ def sweeps_of(config: EvaluateConfig) -> dict[Literal["steps", "eps"], Sweep]:
     return found
 
 
-def _evaluate(
-    model: nn.Module,
-    config: EvaluateConfig,
-    attacks: tuple[Attack, ...],
-    dataset: Dataset,
-    odd: tuple[str, ...],
-    run: Run,
-    display: bool,
-    processes: parallel.Parallel,
-) -> None:
-    device = device_of(model, torch.device("cpu"))
-    model = _in_type(model, getattr(torch, config.dtype))
-    split = dataset.test.to(device)
-    x, y = split.pixels(getattr(torch, config.dtype)), split.labels
-    sweeps = sweeps_of(config)
-    state_name = "last.pt" if processes.world == 1 else f"last-{processes.rank}-of-{processes.world}.pt"
-    state = run.load_state(state_name)
-    progress = Progress() if state is None else Progress.load(state.get("progress"), len(x), run.path / state_name)
-    with Display(f"evaluate {config.model}", show=display) as screen:
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What an evaluation is of: the network, the complete configuration, the images, and what was seen of them."""
+
+    target: Target
+    config: EvaluateConfig
+    dataset: Dataset
+    identity: Mapping[str, Any]
+    odd: tuple[str, ...]
+
+    def evaluated(self, run: Run, state: str, processes: parallel.Parallel, *, display: bool) -> None:
+        """Attack this process's examples, going on from the file `state`; the first process writes the result."""
+        attacks = attacks_of(self.config)
+        with Display(f"evaluate {self.config.model}", show=display) as screen:
+            outcome, ready, _ = self._attack(run, state, processes, attacks, screen)
+            curves = (sweep_line(name, flags) for name, flags in outcome.sweeps.items())
+            for line in (*curves, *(f"warning: {text}" for text in self.odd)):
+                screen.line(line)
+        if processes.is_main:
+            sweeps = sweeps_of(self.config)
+            Finished(outcome, ready.model, ready.x, ready.y, self.config, attacks, sweeps, self.dataset).write(
+                run, warnings=self.odd
+            )
+
+    def attacked(self, run: Run, state: str, processes: parallel.Parallel) -> Progress:
+        """Attack this process's examples, going on from the file `state`; return what is known of them."""
+        with Display(f"evaluate {self.config.model}", show=False) as screen:
+            return self._attack(run, state, processes, attacks_of(self.config), screen)[2]
+
+    def _attack(
+        self,
+        run: Run,
+        state: str,
+        processes: parallel.Parallel,
+        attacks: tuple[Attack, ...],
+        screen: Display,
+    ) -> tuple[Evaluation, _Ready, Progress]:
+        config, ready, sweeps = self.config, self._ready(processes.device), sweeps_of(self.config)
+        kept = run.load_state(state)
+        x, y = ready.x, ready.y
+        progress = Progress() if kept is None else Progress.load(kept.get("progress"), len(x), run.path / state)
         screen.line(_threat_line(config, len(x)))
-        searched = searched_on(model, config)
         names = [name for sweep in sweeps.values() for name in sweep.names]
-        pace = Pace(attacks, searched, x, batch_size=config.batch_size, sweeps=names)
+        pace = Pace(attacks, ready.model, x, batch_size=config.batch_size, sweeps=names)
         screen.at(pace.done(progress), pace.total)
+        latest = [progress]
 
         def save(progress: Progress, name: str) -> None:
             screen.at(pace.done(progress), pace.total)
-            run.save_state({"epoch": 0, "progress": progress.state_dict()}, state_name)
+            run.save_state({"epoch": 0, "progress": progress.state_dict()}, state)
+            latest[0] = progress
 
         def tell(found: AttackOutcome | TargetedOutcome) -> None:
             for line in outcome_lines(found):
                 screen.line(line)
 
         outcome = measure(
-            searched, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
+            ready.model, x, y, attacks=attacks, batch_size=config.batch_size, progress=progress,
             on_batch=save, sweeps=tuple(sweeps.values()), processes=processes, on_outcome=tell,
             keep_examples=config.save_examples,
         )  # fmt: skip
-        curves = (sweep_line(name, flags) for name, flags in outcome.sweeps.items())
-        for line in (*curves, *(f"warning: {text}" for text in odd)):
-            screen.line(line)
-    if processes.is_main:
-        Finished(outcome, searched, x, y, config, attacks, sweeps, dataset).write(run, warnings=odd)
+        return outcome, ready, replace(latest[0], clean=outcome.clean)
+
+    def _ready(self, device: torch.device) -> _Ready:
+        """Return network and images on the device, as the attacks take them."""
+        model, dtype = self.target.model.to(device), getattr(torch, self.config.dtype)
+        split = self.dataset.test.to(device_of(model, torch.device("cpu")))
+        return _Ready(searched_on(_in_type(model, dtype), self.config), split.pixels(dtype), split.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """The network as attacks search on it, images (N, C, H, W) in [0, 1] and labels (N,), on the device."""
+
+    model: nn.Module
+    x: Tensor
+    y: Tensor
+
+
+def subject_of(
+    target: str | os.PathLike[str] | nn.Module | Target, config: EvaluateConfig, data_dir: Path | str | None
+) -> Subject:
+    """Return what an evaluation is of: the images are loaded, the network is looked at."""
+    found = as_target(target)
+    config = replace(config, model=found.label, weights=found.digest)
+    attacks_of(config)  # an unknown name is told before the images are loaded
+    dataset = config.data.load(data_dir)
+    identity, odd = examine([found], dataset)
+    return Subject(found, config, dataset, identity, odd)
 
 
 def _in_type(model: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -15,7 +15,7 @@ from advrush.models.build import build
 from advrush.models.count import macs
 from advrush.paper.execute import Store
 from advrush.paper.fit import fitted_channels
-from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob
+from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, ShareJob, TrainJob, TransferJob
 from advrush.report import Record
 
 MACS_PER_SECOND = 37e9
@@ -76,6 +76,9 @@ def work(job: Job) -> Work:
             batches = math.ceil(test / min(config.batch_size, max(1, PIECE // (channels * side**2))))
             size = _network(training, side, channels)
             return Work(size[0] * test * passes, size[1] * batches * calls)
+        case ShareJob(whole, _, of):
+            found = work(whole)
+            return Work(found.macs / of, found.operations / of)
         case TransferJob(trainings, _, config):
             _, test, side, channels = _images(config.data)
             sizes = [_network(each, side, channels) for each in trainings]

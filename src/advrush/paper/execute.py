@@ -14,9 +14,10 @@ from advrush.data import DataConfig
 from advrush.errors import AdvrushError, RunError
 from advrush.evaluation import transfer
 from advrush.evaluation.evaluate_stage import evaluate
+from advrush.evaluation.shares import evaluate_share, join_shares
 from advrush.models.weights.saved import CHECKPOINTS
 from advrush.paper.fit import fitted_channels
-from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, TrainJob, TransferJob, key, label
+from advrush.paper.jobs import EvaluateJob, Job, LandscapeJob, SearchJob, ShareJob, TrainJob, TransferJob, key, label
 from advrush.reading.gate import reading
 from advrush.reading.text import read_bytes
 from advrush.run import Run
@@ -85,9 +86,16 @@ class Store:
         self.record(job, entry)
         return Run(self.runs_dir / entry["run"])
 
-    def entry(self, job: Job) -> dict[str, Any]:
-        """Run a job as `compute` does; return what `record` is to note of it, in the process that keeps the index."""
-        run = self._stage(job)
+    def noted(self, job: Job) -> dict[str, Any]:
+        """Return what `record` noted of a finished job."""
+        return dict(self._index[key(job)])
+
+    def entry(self, job: Job, *, shares: int = 0) -> dict[str, Any]:
+        """Run a job as `compute` does; return what `record` is to note of it, in the process that keeps the index.
+
+        `shares`: an evaluation whose examples so many finished ShareJobs have attacked is joined from them.
+        """
+        run = self._joined(job, shares) if shares and isinstance(job, EvaluateJob) else self._stage(job)
         return {"run": self.place(run), "data": self.checksum(job.config.data)}
 
     def record(self, job: Job, entry: Mapping[str, Any]) -> None:
@@ -115,11 +123,15 @@ class Store:
             raise RunError(f"{label(job)}: not finished, so that what needs it cannot run")
         return run
 
+    def _place(self, job: Job) -> dict[str, Any]:
+        return {"data_dir": self.data_of(job.config.data), "runs_dir": self.runs_dir, "device": self.device}
+
+    def _joined(self, job: EvaluateJob, shares: int) -> Run:
+        target = self._checkpoint(job.training, job.checkpoint)
+        return join_shares(target, job.config, shares=shares, **self._place(job))
+
     def _stage(self, job: Job) -> Run:
-        where: dict[str, Any] = {
-            "data_dir": self.data_of(job.config.data), "runs_dir": self.runs_dir, "device": self.device,
-            "display": self.display,
-        }  # fmt: skip
+        where = self._place(job) | {"display": self.display}
         match job:
             case SearchJob():
                 return search(job.config, **where)
@@ -127,6 +139,9 @@ class Store:
                 return train(self._filled(job), **where)
             case EvaluateJob():
                 return evaluate(self._checkpoint(job.training, job.checkpoint), job.config, **where)
+            case ShareJob(whole, number, of):
+                target = self._checkpoint(whole.training, whole.checkpoint)
+                return evaluate_share(target, job.config, number=number, shares=of, **self._place(job))
             case TransferJob():
                 return transfer([self._checkpoint(each, job.checkpoint) for each in job.trainings], job.config, **where)
             case LandscapeJob():

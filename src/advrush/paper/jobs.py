@@ -61,6 +61,31 @@ class EvaluateJob(_OnCheckpoint):
     config: EvaluateConfig
     kind = "evaluate"
 
+    @property
+    def can_be_shared(self) -> bool:
+        """Return whether its examples can be attacked by several tasks."""
+        return self.config.order == "example" and not self.config.save_examples
+
+
+@dataclass(frozen=True)
+class ShareJob:
+    """One share of the examples of an evaluation, attacked by itself."""
+
+    evaluation: EvaluateJob
+    number: int
+    of: int
+    kind = "share"
+
+    @property
+    def config(self) -> EvaluateConfig:
+        """Return the evaluation's configuration."""
+        return self.evaluation.config
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """Return the training."""
+        return self.evaluation.needs
+
 
 @dataclass(frozen=True)
 class TransferJob:
@@ -85,7 +110,7 @@ class LandscapeJob(_OnCheckpoint):
     kind = "landscape"
 
 
-Job = SearchJob | TrainJob | EvaluateJob | TransferJob | LandscapeJob
+Job = SearchJob | TrainJob | EvaluateJob | ShareJob | TransferJob | LandscapeJob
 
 
 def label(job: Job) -> str:
@@ -94,6 +119,8 @@ def label(job: Job) -> str:
         return f"{job.config.name}, seed {job.config.seed}"
     if isinstance(job, TransferJob):
         return f"{job.config.name}, {len(job.trainings)} networks, {job.checkpoint}"
+    if isinstance(job, ShareJob):
+        return f"{label(job.evaluation)}, share {job.number + 1} of {job.of}"
     what = ", ".join(job.config.attacks) if isinstance(job, EvaluateJob) else "loss surface"
     if isinstance(job, EvaluateJob) and job.config.sweep_steps:
         what = "PGD of several lengths"
@@ -104,6 +131,7 @@ def key(job: Job) -> str:
     """Return 16 hexadecimal digits of all that the job depends on."""
     own: list[object] = [job.kind, configs.digest(job.config), *(key(each) for each in job.needs)]
     own += [getattr(job, name, None) for name in ("checkpoint", "parameters")]
+    own += [job.number, job.of, key(job.evaluation)] if isinstance(job, ShareJob) else []
     return hashlib.sha256(json.dumps(own).encode()).hexdigest()[:16]
 
 

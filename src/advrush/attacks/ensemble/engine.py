@@ -220,7 +220,7 @@ def _batch(
 
 def _joined(ledger: Ledger, processes: Parallel) -> Ledger:
     """Return the record of all processes together: every example is one process's own."""
-    if processes.world == 1:
+    if processes.world == 1 or processes.apart:
         return ledger
     broken_by, broken_in = (
         processes.maximum(part.int()).to(torch.int16) for part in (ledger.broken_by, ledger.broken_in)

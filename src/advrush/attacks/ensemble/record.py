@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -50,6 +50,28 @@ class Ledger:
             None if x is None else x.detach().cpu().clone(),
             torch.where(broken_by == WRONG, 0.0, torch.inf).double() if norms else None,
         )
+
+    @staticmethod
+    def join(ledgers: Sequence[Ledger], clean: Tensor) -> Ledger:
+        """Return the record of a whole run from the finished ones of its shares, each with examples of its own.
+
+        `clean` (N,) says which examples are right without an attack. A share in which nothing was to be attacked may
+        be missing. Raises RunError where an example that is right was attacked by none.
+        """
+        first = ledgers[0]
+        broken_by = torch.stack([each.broken_by for each in ledgers]).amax(dim=0)
+        if bool((clean & (broken_by == FOREIGN)).any()):
+            raise RunError("the shares of this attack do not cover all examples; begin it anew")
+        broken_by[broken_by == FOREIGN] = WRONG
+        spent = torch.stack([each.passes for each in ledgers])
+        passes = torch.cat([spent[..., :1].amax(dim=0), spent[..., 1:].sum(dim=0)], dim=1)
+        norms = None
+        if first.norms is not None:
+            norms = torch.stack([each.norms for each in ledgers if each.norms is not None]).amin(dim=0)
+            norms[broken_by == WRONG] = 0.0
+        broken_in = torch.stack([each.broken_in for each in ledgers]).amax(dim=0)
+        end = torch.tensor([len(passes), 0, 0])
+        return Ledger(broken_by, broken_in, end, passes, norms=norms)
 
     def alive(self, attack: int, number: int) -> Tensor:
         """Return the rows (n,) that are unbroken when round `number` of `attack` begins."""
