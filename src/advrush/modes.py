@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 
 from torch import nn
 
@@ -49,3 +50,26 @@ def frozen_except(model: nn.Module, wanted: Iterable[nn.Parameter]) -> Iterator[
     finally:
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
+
+
+_KEPT: ContextVar[dict[object, object] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def weights_unchanged() -> Iterator[dict[object, object]]:
+    """Promise that no layer is replaced meanwhile: what is made of weights alone may be kept until the end.
+
+    Whoever keeps something checks that the tensors that it was made of are the same.
+    """
+    kept = _KEPT.get()
+    kept = {} if kept is None else kept
+    token = _KEPT.set(kept)
+    try:
+        yield kept
+    finally:
+        _KEPT.reset(token)
+
+
+def kept_values() -> dict[object, object] | None:
+    """Return what is kept within `weights_unchanged`, None outside."""
+    return _KEPT.get()

@@ -21,7 +21,7 @@ from advrush.attacks.target import TOWARDS, Target, check_target, pairs, target_
 from advrush.attacks.threat import Norm, ThreatModel, per_example, refuse_l1, threat_model
 from advrush.config import check, check_radius
 from advrush.errors import ModelContractError
-from advrush.modes import evaluating, frozen
+from advrush.modes import evaluating, frozen, weights_unchanged
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -56,9 +56,10 @@ def ascend(
     The bare loop: the model is used in the mode and with the flags that it has, nothing waits for the device.
     """
     x_adv = start
-    for _ in range(steps):
-        gradient = loss_gradient(model, x_adv, y, loss=loss)
-        x_adv = threat.project(x_adv.detach() + step_size * threat.step(gradient, x_adv.detach()), x)
+    with weights_unchanged():
+        for _ in range(steps):
+            gradient = loss_gradient(model, x_adv, y, loss=loss)
+            x_adv = threat.project(x_adv.detach() + step_size * threat.step(gradient, x_adv.detach()), x)
     return x_adv.detach()
 
 

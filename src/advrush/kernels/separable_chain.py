@@ -152,11 +152,13 @@ def linear_vjp(
 def _chain(x: Tensor, links: Sequence[Link], wanted: Sequence[Wanted] = ()) -> tuple[int | bytes, ...]:
     """Return sizes and stages as the kernels take them; the tensors must outlive the call."""
     n, c, height, width = x.shape
-    packed = [
-        struct.pack("=" + LINK_FORMAT, *link_fields(link, wanted[i] if wanted else Wanted()))
-        for i, link in enumerate(links)
-    ]
-    return n, height, width, c, len(links), b"".join(packed)
+    stages = [packed(link, wanted[i] if wanted else Wanted()) for i, link in enumerate(links)]
+    return n, height, width, c, len(links), b"".join(stages)
+
+
+def packed(link: Link, wanted: Wanted) -> bytes:
+    """Return a stage as the kernels take it; the tensors must outlive its use."""
+    return struct.pack("=" + LINK_FORMAT, *link_fields(link, wanted))
 
 
 def link_fields(link: Link, wanted: Wanted) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from advrush.kernels.concat import join
 from advrush.models.fused.cell import run_chain
 from advrush.models.fused.conv_chain import read_chain
+from advrush.models.fused.frozen_cell import Graph, run_frozen
 from advrush.models.fused.source import Source
 from advrush.space.darts import DARTS
 from advrush.space.genotype import CellGraph
@@ -58,7 +59,8 @@ class Cell(nn.Module):
     def forward(self, *inputs: Tensor, drop_path: float = 0.0) -> Tensor:
         """Return the concatenated outputs; `drop_path` is the probability of dropping a path in training."""
         if fused_path_applies(inputs[0]):
-            return self._shared(inputs, drop_path if self.training else 0.0)
+            whole = None if self.training else run_frozen(self, self._graph_of_modules, inputs)
+            return self._shared(inputs, drop_path if self.training else 0.0) if whole is None else whole
         states = [prepare(x) for prepare, x in zip(self._prepare(), inputs, strict=True)]
         for rows in self._incoming:
             states.append(self._node(states, rows, drop_path if self.training else 0.0))
@@ -66,6 +68,10 @@ class Cell(nn.Module):
 
     def _prepare(self) -> list[nn.Module]:
         return [self.get_submodule(f"preprocess{i}") for i in range(self.graph.inputs)]
+
+    def _graph_of_modules(self) -> Graph:
+        nodes = [[(self.graph.edges[row].source, self._ops[row]) for row in rows] for rows in self._incoming]
+        return Graph(self._prepare(), nodes, self.graph.outputs)
 
     def _shared(self, inputs: tuple[Tensor, ...], drop_path: float) -> Tensor:
         """Compute the same with what edges have in common computed once, by kernels that are quick on a CPU."""

@@ -16,7 +16,7 @@ from advrush.attacks.gate import gated
 from advrush.attacks.target import targets_of
 from advrush.attacks.threat import per_example
 from advrush.config import check
-from advrush.modes import evaluating, frozen
+from advrush.modes import evaluating, frozen, weights_unchanged
 from advrush.parallel import ALONE, Parallel
 
 
@@ -73,7 +73,7 @@ class Runnable(ABC):
     ) -> Tensor:
         """Return what calling the attack does, without checking images, labels and model: for training steps."""
         self._check_targets(targets)
-        with evaluating(model), frozen(model):
+        with evaluating(model), frozen(model), weights_unchanged():
             targets = targets_of(getattr(self, "target", None), targets, model, x, y)
             x_adv = self.attack_batch(model, x, y, generator=generator or seeded(self.seed), targets=targets)
         return x_adv if targets is None else torch.where(per_example(targets != y, x), x_adv, x)

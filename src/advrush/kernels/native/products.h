@@ -13,8 +13,10 @@ struct After {
     T *sum = nullptr, *product = nullptr;   // (padded channels,): v and v `with` are added, over the pixels
     const T* with = nullptr;                // a map; v itself if it is null
     bool rectify = false;                   // store the positive part
-    bool scale = false, add = false;        // store `factor` v, and add what is there
+    bool scale = false, add = false;        // store `factor` v; add what is there
     T factor = 1;
+    Lanes* mask = nullptr;                  // (blocks, `mask_block`): which lanes of each pixel are positive
+    size_t mask_block = 0;
 };
 
 // Where the product of pixels and a matrix goes.
@@ -48,15 +50,18 @@ inline void finish(Vec<T> (&sum)[PX][NV], int v, const Out<T>& out, int channel)
         store(after.sum + channel, load(after.sum + channel) + total);
         store(after.product + channel, load(after.product + channel) + product);
     }
+    if (after.mask)
+#pragma GCC unroll 8
+        for (int j = 0; j < PX; j++) after.mask[size_t(channel / L) * after.mask_block + j] = positive_lanes(sum[j][v]);
     if (after.rectify)
 #pragma GCC unroll 8
         for (int j = 0; j < PX; j++) sum[j][v] = positive<T>(sum[j][v]);
     if (after.scale)
 #pragma GCC unroll 8
-        for (int j = 0; j < PX; j++) {
-            sum[j][v] *= every(after.factor);
-            if (after.add) sum[j][v] += load_channels(to + j * out.step, left);
-        }
+        for (int j = 0; j < PX; j++) sum[j][v] *= every(after.factor);
+    if (after.add)
+#pragma GCC unroll 8
+        for (int j = 0; j < PX; j++) sum[j][v] += load_channels(to + j * out.step, left);
 #pragma GCC unroll 8
     for (int j = 0; j < PX; j++) store_channels(to + j * out.step, sum[j][v], left);
 }
@@ -115,6 +120,7 @@ void multiply(int pixels, In<T> in, int inner, const T* weight, int columns, Out
         else panels<T, 1>(in, inner, weight, columns, out);
         pixels -= take, in.from += take * in.step, out.to += take * out.step;
         if (out.after.with) out.after.with += take * out.step;
+        if (out.after.mask) out.after.mask += take;
     }
 }
 

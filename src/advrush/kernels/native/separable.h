@@ -240,7 +240,7 @@ void backward(int n, const Shape& r, const T* x, const Pre<T>& pre, const Cotang
 }
 
 // Sum (n, 2, padded) over the images into totals (2, channels).
-void add_images(int n, int channels, int padded, const double* sums, double* totals) {
+inline void add_images(int n, int channels, int padded, const double* sums, double* totals) {
     for (int half = 0; half < 2; half++)
         for (int channel = 0; channel < channels; channel++) {
             double total = 0;

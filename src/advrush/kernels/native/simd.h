@@ -57,6 +57,27 @@ inline Vec<double> load_some(const double* p, int count) { return (Vec<double>)_
 inline void store_some(float* p, Vec<float> v, int count) { _mm256_maskstore_ps(p, first_lanes(4 * count), (__m256)v); }
 inline void store_some(double* p, Vec<double> v, int count) { _mm256_maskstore_pd(p, first_lanes(8 * count), (__m256d)v); }
 #endif
+// A bit for each lane that `positive` leaves as it is, and the vector with zeros in the lanes without one.
+using Lanes = uint16_t;
+#if defined(__AVX512F__)
+inline Lanes positive_lanes(Vec<float> v) { return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NLE_UQ); }
+inline Lanes positive_lanes(Vec<double> v) { return _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_NLE_UQ); }
+inline Vec<float> keep_lanes(Vec<float> v, Lanes lanes) { return (Vec<float>)_mm512_maskz_mov_ps(__mmask16(lanes), (__m512)v); }
+inline Vec<double> keep_lanes(Vec<double> v, Lanes lanes) { return (Vec<double>)_mm512_maskz_mov_pd(__mmask8(lanes), (__m512d)v); }
+#else
+inline Lanes positive_lanes(Vec<float> v) { return Lanes(_mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_NLE_UQ))); }
+inline Lanes positive_lanes(Vec<double> v) { return Lanes(_mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, _mm256_setzero_pd(), _CMP_NLE_UQ))); }
+inline Vec<float> keep_lanes(Vec<float> v, Lanes lanes) {
+    const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i kept = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(lanes), bits), bits);
+    return (Vec<float>)_mm256_and_ps((__m256)v, _mm256_castsi256_ps(kept));
+}
+inline Vec<double> keep_lanes(Vec<double> v, Lanes lanes) {
+    const __m256i bits = _mm256_setr_epi64x(1, 2, 4, 8);
+    const __m256i kept = _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(lanes), bits), bits);
+    return (Vec<double>)_mm256_and_pd((__m256d)v, _mm256_castsi256_pd(kept));
+}
+#endif
 template <class T>
 inline Vec<T> load_channels(const T* p, int left) {
     return left >= Simd<T>::LANES ? load(p) : load_some(p, left);

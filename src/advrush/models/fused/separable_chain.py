@@ -44,6 +44,10 @@ class SeparableStage(NamedTuple):
         """Return the weights of the depthwise convolution, if there is one, and of the pointwise convolution."""
         return None if self.depthwise is None else self.depthwise.weight, self.pointwise.weight
 
+    def tensors(self) -> list[Tensor]:
+        """Return the weights, and what batch norm has of scale, shift and running statistics."""
+        return [*(each for each in self.weights if each is not None), *_floating(self.norm)]
+
 
 Stages = tuple[SeparableStage, ...]
 
@@ -92,12 +96,17 @@ def run_separable(chain: Chain, x: Tensor, weight: Tensor | None = None, node: T
     if all(norm.training and norm.track_running_stats and norm.momentum is not None for norm in norms):
         affine = [each for norm in norms for each in (norm.weight, norm.bias)]
         return _Chain.apply(stages, x, weight, node, *convolutions, *affine)  # type: ignore[no-any-return, no-untyped-call]
-    if any(norm.training or norm.running_var is None for norm in norms) or weight is not None or node is not None:
-        return None
-    trained = [*convolutions, *(p for norm in norms if norm.affine for p in (norm.weight, norm.bias))]
-    if any(w is not None and w.requires_grad for w in trained):  # folded, they would have no gradient
+    if weight is not None or node is not None or not are_frozen(stages):
         return None
     return _Frozen.apply(stages, x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def are_frozen(stages: Stages) -> bool:
+    """Return whether statistics are fixed and no weight is trained: folded, it would have no gradient."""
+    norms = [stage.norm for stage in stages]
+    if any(norm.training or norm.running_var is None for norm in norms):
+        return False
+    return not any(w.requires_grad for stage in stages for w in stage.tensors())
 
 
 def _floating(norm: nn.BatchNorm2d) -> list[Tensor]:
@@ -184,7 +193,7 @@ def _differentiable(
     for i, stage in enumerate(ctx.stages):
         filters, matrix, gamma, beta = _parameters(parameters, i, count)
         assert matrix is not None
-        u = _filtered(stage, relu(y), filters)
+        u = filtered(stage, relu(y), filters)
         y = normalize_batch(conv2d(u, matrix), gamma, stage.norm.eps, beta)[0]
     y = y if weight is None else weight * y
     needs = ctx.needs_input_grad
@@ -195,7 +204,7 @@ def _differentiable(
     return *first, node, *(next(found) if need else None for need in needs[4:])
 
 
-def _filtered(stage: SeparableStage, x: Tensor, filters: Tensor | None) -> Tensor:
+def filtered(stage: SeparableStage, x: Tensor, filters: Tensor | None) -> Tensor:
     """Return the depthwise convolution of x, x itself where there is none."""
     shape = stage.shape
     return x if filters is None else depthwise_conv2d(x, filters, stride=shape.stride, dilation=shape.dilation)
@@ -206,7 +215,7 @@ class _Frozen(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, stages: Stages, x: Tensor) -> Tensor:
-        links = _frozen_links(stages)
+        links = frozen_links(stages)
         maps = kernel.output_maps(x, links)
         links = [link._replace(z=z) for link, z in zip(links, maps, strict=True)]
         kernel.frozen_forward(x, links)
@@ -220,9 +229,9 @@ class _Frozen(torch.autograd.Function):
         if torch.is_grad_enabled():
             y = x
             for stage in ctx.stages:
-                matrix, bias = _folded(stage)
+                matrix, bias = folded(stage)
                 filters = stage.weights[0]
-                y = conv2d(_filtered(stage, relu(y), None if filters is None else filters.detach()), matrix, bias)
+                y = conv2d(filtered(stage, relu(y), None if filters is None else filters.detach()), matrix, bias)
             return None, torch.autograd.grad(y, x, dy, create_graph=True)[0]
         links = [link._replace(z=z) for link, z in zip(ctx.links, [*maps, None], strict=True)]
         dx = torch.empty_like(x)
@@ -230,7 +239,7 @@ class _Frozen(torch.autograd.Function):
         return None, dx
 
 
-def _frozen_links(stages: Stages) -> list[Link]:
+def frozen_links(stages: Stages) -> list[Link]:
     """Return the stages of a frozen chain as the kernels take them."""
     return [
         _link(
@@ -243,7 +252,7 @@ def _frozen_links(stages: Stages) -> list[Link]:
     ]
 
 
-def _folded(stage: SeparableStage) -> tuple[Tensor, Tensor]:
+def folded(stage: SeparableStage) -> tuple[Tensor, Tensor]:
     """Return the pointwise matrix (C', C, 1, 1) with batch norm's scale inside, and its shift (C',)."""
     scale, shift = fixed_scale_and_shift(stage.norm)
     return (stage.pointwise.weight * scale.view(-1, 1, 1, 1)).detach(), shift.detach()
