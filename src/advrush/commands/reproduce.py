@@ -16,6 +16,7 @@ from advrush.errors import ConfigError, RunError
 from advrush.models.build import canonical, display_name, is_known
 from advrush.paper import JobOutcomes, Plan, Row, Store, paper, plan_of, read_scale, reproduce, write
 from advrush.paper.costs import factors, hours, where
+from advrush.paper.into import fill_in
 from advrush.paper.jobs import Job, label
 from advrush.progress import plain_console
 from advrush.searching.seeds import seeds_of
@@ -33,6 +34,8 @@ class ReproduceOptions:
     """Folder of the run directories: what is finished there is not run again."""
     out: Path | None = None
     """Folder of the tables and figures; RUNS_DIR/reproduce/SCALE unless given."""
+    into: Path | None = None
+    """Markdown file whose tables between <!-- reproduce: table1 --> and <!-- /reproduce --> are to be replaced."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     seeds: str = ""
@@ -92,6 +95,7 @@ def reproduce_command(arguments: list[str]) -> None:
         before=before, runner=runner,
     )  # fmt: skip
     page = write(found, options.out or options.runs_dir / "reproduce" / scale.name)
+    filled = 0 if options.into is None else fill_in(options.into, found.to_dict())
     if options.json:
         print_json(found.to_dict())
     else:
@@ -100,6 +104,8 @@ def reproduce_command(arguments: list[str]) -> None:
         if found.plan.only:
             console.print(f"run were only the rows {', '.join(sorted(found.plan.only))}")
         console.print(f"tables and figures  {page}")
+        if options.into is not None:
+            console.print(f"{filled} table{'' if filled == 1 else 's'} written into {options.into}")
     if found.failures:
         name, why = next(iter(found.failures.items()))
         raise RunError(f"{len(found.failures)} runs failed; the first: {name}: {why}")

@@ -16,7 +16,7 @@ from advrush.paper.table import Block, Comparison, Line, Mark, OverSeeds, Table
 
 def to_markdown(table: Table) -> str:
     """Return the table in Markdown: best bold, second best underlined."""
-    heads = ["architecture", "", *(_head(each) for each in table.columns), "training, h"]
+    heads = ["architecture", "", *(column_head(each) for each in table.columns), "training, h"]
     lines = [f"### {table.artifact.title}", "", "| " + " | ".join(heads) + " |"]
     lines.append("|---|---|" + "---:|" * (len(heads) - 2))
     for block in table.blocks:
@@ -30,7 +30,7 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """Return the table as a LaTeX tabular; it needs booktabs."""
-    heads = ["Architecture", "", *(_head(each) for each in table.columns)]
+    heads = ["Architecture", "", *(column_head(each) for each in table.columns)]
     lines = [
         f"% {table.artifact.title}",
         r"\begin{tabular}{ll" + "r" * len(table.columns) + "}",
@@ -73,7 +73,7 @@ def to_html(table: Table) -> Markup:
     """Return the table as HTML for a report's section."""
     heads = Markup("").join(
         Markup('<th scope="col">{}</th>').format(text)
-        for text in ("architecture", "", *(_head(each) for each in table.columns), "training, h")
+        for text in ("architecture", "", *(column_head(each) for each in table.columns), "training, h")
     )
     bodies = []
     for block in table.blocks:
@@ -99,7 +99,7 @@ def to_html(table: Table) -> Markup:
 
 def below(table: Table) -> list[str]:
     """Return the sentences under a table: tests, agreement of ranks, contradictions and sources."""
-    names = {each.key: _head(each) for each in table.columns}
+    names = {each.key: column_head(each) for each in table.columns}
     labels = {row.key: row.label for row in table.artifact.rows}
     lines = [_over_seeds(each, names, labels) for each in table.over_seeds]
     lines += [_comparison(each, names, labels) for each in table.comparisons]
@@ -136,7 +136,8 @@ def _hours(block: Block, line: Line) -> str:
     return f"{block.hours:.3g}" if line is own and block.hours is not None else ""
 
 
-def _head(column: Column) -> str:
+def column_head(column: Column) -> str:
+    """Return what stands above a column: its group where the label alone would not tell."""
     training = " (std)" if column.recipe == "standard" and column.group != "HRS" else ""
     short = {"width": "width ", "depth": "depth ", "HRS": "HRS "}.get(column.group, "")
     return f"{short}{column.label}{training}"

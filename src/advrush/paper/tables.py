@@ -43,7 +43,11 @@ def _blocks(
     blocks = []
     for i, row in enumerate(rows):
         lines = tuple(
-            Line(who, tuple(_text(c, v, sign=who == AWAY) for c, v in zip(columns, values, strict=True)), marks[who][i])
+            Line(
+                who,
+                tuple(number_text(c, v, sign=who == AWAY) for c, v in zip(columns, values, strict=True)),
+                marks[who][i],
+            )
             for who, values in whos[i].items()
         )
         blocks.append(Block(row.label if row.dataset == "cifar10" else f"{row.label}, {row.dataset}", lines, hours[i]))
@@ -80,7 +84,8 @@ def _lines(cells: Sequence[Cell]) -> dict[str, Values]:
     return found
 
 
-def _text(column: Column, value: tuple[float, float | None] | None, *, sign: bool = False) -> str:
+def number_text(column: Column, value: tuple[float, float | None] | None, *, sign: bool = False) -> str:
+    """Return a mean with its deviation as a table shows it, in as many digits as the column deserves."""
     if value is None:
         return ""
     digits = 1 if column.measure == "parameters" or column.measure.startswith("width") else 2
