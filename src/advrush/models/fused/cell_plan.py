@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from advrush.kernels.cell import Feature, FeatureKind, Program, Term
@@ -26,13 +27,15 @@ class Part(NamedTuple):
     scale: int | None
     shift: int | None
     norm: nn.BatchNorm2d
+    running: tuple[Tensor | None, Tensor | None, Tensor | None]
+    """Its running mean and variance, and how many batches they have seen."""
 
     def link(self, parameters: Sequence[Tensor], z: Tensor | None, found: Tensor, *, moved: bool) -> Link:
         """Return the stage as the kernels take it; `moved`: with its running statistics."""
-        norm = self.norm
-        running = (norm.running_mean, norm.running_var, norm.num_batches_tracked) if moved else (None, None, None)
-        scale, shift = (None if i is None else parameters[i] for i in (self.scale, self.shift))
-        matrix = _matrix([parameters[i] for i in self.pointwise], found)
+        norm, running = self.norm, self.running if moved else (None, None, None)
+        scale = None if self.scale is None else parameters[self.scale]
+        shift = None if self.shift is None else parameters[self.shift]
+        matrix = _matrix([parameters[i] for i in self.pointwise], norm.num_features, found)
         if self.depthwise is None:
             filters = no_filters(matrix.shape[1], matrix.dtype)
         else:
@@ -40,12 +43,12 @@ class Part(NamedTuple):
         return Link(self.shape, filters, matrix, Norm(scale, shift, *running, norm.eps, norm.momentum or 0.0), z, found)
 
 
-def _matrix(weights: Sequence[Tensor], found: Tensor) -> Tensor:
+def _matrix(weights: Sequence[Tensor], channels: int, found: Tensor) -> Tensor:
     """Return the pointwise convolution of a stage; of two halves, that of their channels side by side."""
     if len(weights) == 1:
         return as_dense(weights[0])
     if not weights:
-        return found.new_empty(found.shape[1], 0, 1, 1)
+        return found.new_empty(channels, 0, 1, 1)
     first, second = (weight.detach().flatten(1) for weight in weights)
     whole = first.new_zeros(len(first) + len(second), first.shape[1] + second.shape[1], 1, 1)
     whole[: len(first), : first.shape[1], 0, 0] = first
@@ -86,10 +89,10 @@ class Plan:
         """Return the sizes of all maps once all are known."""
         return [size for size in self.sizes if size is not None]
 
-    @property
-    def channels(self) -> int:
-        """Return the channels of all parts together."""
-        return sum(part.norm.num_features for part in self.parts)
+    def empty_statistics(self, x: Tensor) -> Tensor:
+        """Return room for what each part finds of its batch (parts, 3, the most channels), float64."""
+        most = max((part.norm.num_features for part in self.parts), default=0)
+        return x.new_empty(len(self.parts), 3, most, dtype=torch.float64)
 
     def feature(self, kind: FeatureKind, stride: int, source: int) -> int:
         """Return the index of the map of a feature, which is entered where it is new."""

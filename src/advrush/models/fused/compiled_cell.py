@@ -48,7 +48,7 @@ class _CompiledCell(torch.autograd.Function):
         plan, inputs, parameters = call.plan, tensors[: call.inputs], tensors[call.inputs :]
         maps = [*inputs, *(empty_map(inputs[0], *size) for size in plan.map_sizes[call.inputs :])]
         stages = [empty_map(inputs[0], *size) for size in plan.stage_sizes]
-        found = inputs[0].new_empty(plan.channels, 3, dtype=torch.float64)
+        found = plan.empty_statistics(inputs[0])
         links = _links(plan, parameters, stages, found, moved=True)
         kernel.forward(maps, call.inputs, plan.program, links, weights.detach().contiguous())
         ctx.call = call
@@ -106,13 +106,11 @@ def _links(
     plan: Plan, parameters: Sequence[Tensor], stages: Sequence[Tensor], found: Tensor, *, moved: bool
 ) -> list[Link]:
     """Return the stages of all terms as the kernels take them; `moved`: with their running statistics."""
-    links, z, row = [], iter(stages), 0
-    for part in plan.parts:
-        channels = part.norm.num_features
-        own = found[row : row + channels]
-        row += channels
-        links.append(part.link(parameters, None if not part.pointwise else next(z), own.view(3, channels), moved=moved))
-    return links
+    z = iter(stages)
+    return [
+        part.link(parameters, next(z) if part.pointwise else None, own, moved=moved)
+        for part, own in zip(plan.parts, found.unbind(), strict=True)
+    ]
 
 
 def _wanted(plan: Plan, links: list[Link], own: list[Tensor | None]) -> tuple[list[Wanted], list[tuple[Part, Tensor]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from advrush.kernels import native
@@ -103,19 +104,15 @@ def _enter(plan: Plan, term: Term, primitive: _Primitive, weights: Tensor) -> bo
     read = term.source if primitive.feature is None else plan.feature(*primitive.feature, term.source)
     size, first = plan.sizes[read], len(plan.parts)
     for stage in primitive.stages:
-        convolutions = [each for each in (stage.depthwise, *stage.pointwise) if each is not None]
-        given = sum(each.in_channels for each in stage.pointwise) if stage.pointwise else stage.norm.num_features
-        if size is None or given != size[0] or not all(_fits(each, weights) for each in (*convolutions, stage.norm)):
+        if size is None or (given := _channels(stage)) is None or given[0] != size[0]:
             return False
-        if not _counts(stage.norm):
-            return False
-        channels = sum(each.out_channels for each in stage.pointwise) if stage.pointwise else size[0]
-        size = (channels, -(-size[1] // stage.shape.stride), -(-size[2] // stage.shape.stride))
-        if channels != stage.norm.num_features:
-            return False
+        size = (given[1], -(-size[1] // stage.shape.stride), -(-size[2] // stage.shape.stride))
         if stage.pointwise:
             plan.stage_sizes.append(size)
-        plan.parts.append(_part(plan, stage))
+        part = _part(plan, stage, weights.dtype)
+        if part is None:
+            return False
+        plan.parts.append(part)
     if plan.sizes[term.target] not in (None, size):
         return False
     plan.sizes[term.target] = size
@@ -124,22 +121,32 @@ def _enter(plan: Plan, term: Term, primitive: _Primitive, weights: Tensor) -> bo
     return True
 
 
-def _part(plan: Plan, stage: _Stage) -> Part:
-    """Enter a stage's parameters."""
-    own, norm = plan.parameter, stage.norm
-    depthwise = None if stage.depthwise is None else own(stage.depthwise.weight)
-    scale, shift = (None if each is None else own(each) for each in (norm.weight, norm.bias))
-    return Part(stage.shape, depthwise, tuple(own(each.weight) for each in stage.pointwise), scale, shift, norm)
+def _channels(stage: _Stage) -> tuple[int, int] | None:
+    """Return the channels that a stage takes and gives, None where its layers do not agree on them."""
+    own = stage.norm.num_features
+    if not stage.pointwise:
+        return own, own
+    given = sum(each.in_channels for each in stage.pointwise)
+    if stage.depthwise is not None and stage.depthwise.in_channels != given:
+        return None
+    return (given, own) if sum(each.out_channels for each in stage.pointwise) == own else None
 
 
-def _counts(norm: nn.BatchNorm2d) -> bool:
-    """Return whether a layer normalizes by the batch and moves running statistics by a momentum."""
-    return type(norm) is nn.BatchNorm2d and norm.training and norm.track_running_stats and norm.momentum is not None
+def _part(plan: Plan, stage: _Stage, dtype: torch.dtype) -> Part | None:
+    """Enter a stage's parameters; return None where they are not plain numbers of this type on a CPU.
 
-
-def _fits(layer: nn.Module, weights: Tensor) -> bool:
-    """Return whether a layer's numbers are plain, on a CPU, and of the type of the weights."""
-    numbers = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
-    floats = [each for each in numbers if each.is_floating_point()]
-    plain = all(type(each) in (Tensor, nn.Parameter) and each.device.type == "cpu" for each in numbers)
-    return plain and all(each.dtype == weights.dtype for each in floats)
+    The batch norm must normalize by the batch and move running statistics by a momentum.
+    """
+    norm, convolutions = stage.norm, [each.weight for each in (stage.depthwise, *stage.pointwise) if each is not None]
+    if type(norm) is not nn.BatchNorm2d or not (norm.training and norm.track_running_stats) or norm.momentum is None:
+        return None
+    mean, variance, batches, scale, shift = (
+        norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.weight, norm.bias
+    )  # fmt: skip
+    for each in (*convolutions, mean, variance, scale, shift):
+        if each is not None and (each.dtype != dtype or not each.is_cpu or type(each) not in (Tensor, nn.Parameter)):
+            return None
+    own = [plan.parameter(each) for each in convolutions]
+    first = 0 if stage.depthwise is None else 1
+    affine = (None if each is None else plan.parameter(each) for each in (scale, shift))
+    return Part(stage.shape, own[0] if first else None, tuple(own[first:]), *affine, norm, (mean, variance, batches))
