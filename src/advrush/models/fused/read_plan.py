@@ -148,5 +148,7 @@ def _part(plan: Plan, stage: _Stage, dtype: torch.dtype) -> Part | None:
             return None
     own = [plan.parameter(each) for each in convolutions]
     first = 0 if stage.depthwise is None else 1
-    affine = (None if each is None else plan.parameter(each) for each in (scale, shift))
-    return Part(stage.shape, own[0] if first else None, tuple(own[first:]), *affine, norm, (mean, variance, batches))
+    gamma, beta = (None if each is None else plan.parameter(each) for each in (scale, shift))
+    return Part(
+        stage.shape, own[0] if first else None, tuple(own[first:]), gamma, beta, norm, (mean, variance, batches)
+    )
