@@ -18,6 +18,7 @@ from advrush.paper import JobOutcomes, Plan, Row, Store, paper, plan_of, read_sc
 from advrush.paper.costs import factors, hours, where
 from advrush.paper.into import fill_in
 from advrush.paper.jobs import Job, label
+from advrush.paper.render import duration
 from advrush.progress import plain_console
 from advrush.searching.seeds import seeds_of
 
@@ -145,11 +146,5 @@ def _print_plan(plan: Plan, store: Store, *, as_json: bool) -> None:
         return
     console = plain_console()
     for job, there, cost in rows:
-        console.print(f"{'done' if there else '':<5}{job.kind:<10}{_duration(cost):>9}  {label(job)}")
-    console.print(f"{len(jobs)} runs, {len(done)} done; {_duration(left)} left, {where(speed)}")
-
-
-def _duration(value: float) -> str:
-    if value < 1 / 60:
-        return f"{3600 * value:.0f} s"
-    return f"{60 * value:.0f} min" if value < 1 else f"{value:.1f} h" if value < 48 else f"{value / 24:.1f} days"
+        console.print(f"{'done' if there else '':<5}{job.kind:<10}{duration(cost):>9}  {label(job)}")
+    console.print(f"{len(jobs)} runs, {len(done)} done; {duration(left)} left, {where(speed)}")

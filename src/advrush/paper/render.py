@@ -16,7 +16,7 @@ from advrush.paper.table import Block, Comparison, Line, Mark, OverSeeds, Table
 
 def to_markdown(table: Table) -> str:
     """Return the table in Markdown: best bold, second best underlined."""
-    heads = ["architecture", "", *(column_head(each) for each in table.columns), "training, h"]
+    heads = ["architecture", "", *(column_head(each) for each in table.columns), "training"]
     lines = [f"### {table.artifact.title}", "", "| " + " | ".join(heads) + " |"]
     lines.append("|---|---|" + "---:|" * (len(heads) - 2))
     for block in table.blocks:
@@ -73,7 +73,7 @@ def to_html(table: Table) -> Markup:
     """Return the table as HTML for a report's section."""
     heads = Markup("").join(
         Markup('<th scope="col">{}</th>').format(text)
-        for text in ("architecture", "", *(column_head(each) for each in table.columns), "training, h")
+        for text in ("architecture", "", *(column_head(each) for each in table.columns), "training")
     )
     bodies = []
     for block in table.blocks:
@@ -124,6 +124,9 @@ def _comparison(each: Comparison, names: dict[str, str], labels: dict[str, str])
     side = "ahead" if test.difference > 0 else "behind"
     far = f"{side} by {abs(test.difference):.1f} points" if test.difference else "equal"
     first, second = labels.get(each.first, each.first), labels.get(each.second, each.second)
+    if not test.only_first and not test.only_second:
+        same = f"the same on each of {test.examples} examples"
+        return f"{names[each.column]}, seed {each.seed}: {first} against {second}: {same}."
     verdict = "significant" if test.p < 0.05 else "not significant"
     counts = f"{test.only_first} examples for, {test.only_second} against, of {test.examples}"
     tested = f"exact McNemar p = {test.p:.2g}, {verdict} at 0.05"
@@ -131,9 +134,16 @@ def _comparison(each: Comparison, names: dict[str, str], labels: dict[str, str])
 
 
 def _hours(block: Block, line: Line) -> str:
-    """Return the training's hours beside the first of the block's own lines."""
+    """Return the training's time beside the first of the block's own lines."""
     own = next((each for each in block.lines if each.who.startswith("ours")), None)
-    return f"{block.hours:.3g}" if line is own and block.hours is not None else ""
+    return duration(block.hours) if line is own and block.hours is not None else ""
+
+
+def duration(hours: float) -> str:
+    """Return hours in the unit that suits them: 27 s, 12 min, 3.4 h, 2.1 days."""
+    if hours < 1 / 60:
+        return f"{3600 * hours:.0f} s"
+    return f"{60 * hours:.0f} min" if hours < 1 else f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
 def column_head(column: Column) -> str:
