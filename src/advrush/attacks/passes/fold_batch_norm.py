@@ -6,27 +6,59 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from advrush.attacks.passes.fuse_convolutions import fuse
+from advrush.kernels import native
+
 AGREEMENT = 1e-4
 """Largest difference of logits, as a share of the largest logit, that counts as rounding."""
+NEAR = 0.1
+"""Largest difference of input gradients, as a share of their length: a ReLU within a rounding of zero falls to either
+side, so that they differ by some percent in deep networks."""
 
 
 def folded(model: nn.Module, x: Tensor) -> nn.Module | None:
     """Return a network in eval mode that computes the logits of `model` at x (N, C, H, W) up to rounding.
 
-    None where nothing can be folded: the model cannot be traced (its control flow depends on its input), no batch norm
+    Batch norms are folded, and 3x3 convolutions fused where that keeps gradients too (`fuse_convolutions`, on a CPU).
+    None where nothing can be done: the model cannot be traced (its control flow depends on its input), no batch norm
     follows a convolution whose output nothing else takes, or the logits differ, as those of a random model do. It
-    shares the other layers with `model` and holds the folded weights as they are now.
+    shares the other layers with `model` and holds the weights as they are now.
     """
     devices = [x.device] if x.is_cuda else []
     with torch.random.fork_rng(devices=devices):  # a random model's next numbers are not used up here
-        try:
-            network = fx.symbolic_trace(model)
-            count = sum([_fold(network, node) for node in list(network.graph.nodes)])
-            network.recompile()
-            network.delete_all_unused_submodules()
-            return network if count and _agree(model, network, x) else None
-        except Exception:  # whatever the model's own code raises when it meets a stand-in for its input
+        return _fused(model, x) or _folded(model, x)
+
+
+def _folded(model: nn.Module, x: Tensor) -> nn.Module | None:
+    try:
+        network = fx.symbolic_trace(model)
+        count = _fold_all(network)
+        return network if count and _agree(model, network, x) else None
+    except Exception:  # whatever the model's own code raises when it meets a stand-in for its input
+        return None
+
+
+def _fused(model: nn.Module, x: Tensor) -> nn.Module | None:
+    if x.device.type != "cpu" or x.dim() != 4 or native.library() is None:
+        return None
+    try:
+        network = fx.symbolic_trace(model)
+        _fold_all(network)
+        if not fuse(network):
             return None
+        network.recompile()
+        network.delete_all_unused_submodules()
+        x = x.contiguous(memory_format=torch.channels_last)
+        return network if _agree(model, network, x) and _gradients_agree(model, network, x) else None
+    except Exception:  # as above, and what autograd raises where a later operation changes a map in place
+        return None
+
+
+def _fold_all(network: fx.GraphModule) -> int:
+    count = sum([_fold(network, node) for node in list(network.graph.nodes)])
+    network.recompile()
+    network.delete_all_unused_submodules()
+    return count
 
 
 def _agree(model: nn.Module, network: nn.Module, x: Tensor) -> bool:
@@ -34,6 +66,17 @@ def _agree(model: nn.Module, network: nn.Module, x: Tensor) -> bool:
         logits: Tensor = model(x)
         difference = (network(x) - logits).abs().max()
         return bool(difference <= AGREEMENT * logits.abs().max())
+
+
+def _gradients_agree(model: nn.Module, network: nn.Module, x: Tensor) -> bool:
+    own, new = (_gradient(each, x) for each in (model, network))
+    return bool((new - own).norm() <= NEAR * own.norm())
+
+
+def _gradient(model: nn.Module, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        return torch.autograd.grad(model(x).square().sum(), x, materialize_grads=True)[0]
 
 
 def _fold(network: fx.GraphModule, node: fx.Node) -> bool:

@@ -1,0 +1,102 @@
+"""3x3 convolutions with fixed weights by Winograd's F(2x2, 3x3), one call with bias, residual and ReLU.
+
+Y = A^T [(G g G^T) * (B^T d B)] A takes 16 products for 2x2 outputs where the sum takes 36 (Lavin and Gray, CVPR 2016).
+The result is the convolution's up to rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
+
+from advrush.kernels import native
+from advrush.kernels.separable_conv import empty_map
+
+_G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
+_LARGEST = 1 << 17
+"""Weights (C' C) of the largest convolution that gains: the transformed ones of larger ones leave the caches."""
+_SMALLEST = 16
+"""Channels of the smallest, of which fewer leave vectors empty."""
+
+
+def gains(cout: int, c: int) -> bool:
+    """Return whether a convolution from c to cout channels is quicker this way than by the library."""
+    return min(cout, c) >= _SMALLEST and cout * c <= _LARGEST
+
+
+def transformed(weight: Tensor) -> Tensor:
+    """Return G g G^T (16, C, columns) of the weights g (C', C, 3, 3), zeros behind C' up to a multiple of 16."""
+    cout, c = weight.shape[:2]
+    g = torch.tensor(_G, dtype=torch.float64)
+    places = torch.einsum("ai,kcij,bj->abck", g, weight.detach().double(), g).reshape(16, c, cout)
+    return pad(places, (0, -cout % 16)).to(weight.dtype).contiguous()
+
+
+class WinogradConv:
+    """A convolution of stride 1 with a border of zeros, its weights fixed: `y = x * weight + bias + residual`, rectified."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, relu: bool) -> None:
+        """Take the weights (C', C, 3, 3) and bias (C',) as they are now; `relu`: whether y is rectified."""
+        self.cout, self.c = weight.shape[:2]
+        self.relu = relu
+        self._forward = transformed(weight)
+        self._backward = transformed(weight.detach().flip(2, 3).transpose(0, 1))
+        self._bias = None if bias is None else pad(bias.detach(), (0, -self.cout % 16)).contiguous()
+
+    def applies(self, x: Tensor, residual: Tensor | None = None) -> bool:
+        """Return whether the kernel takes x (N, C, H, W) and the residual: maps on a CPU, channels last, no autocast."""
+        maps = (x,) if residual is None else (x, residual)
+        if x.dim() != 4 or x.shape[1] != self.c or x.dtype != self._forward.dtype or not x.numel():
+            return False
+        if residual is not None and residual.shape != (len(x), self.cout, *x.shape[2:]):
+            return False
+        return native.applies(*maps) and not torch.is_autocast_enabled("cpu")
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Return y (N, C', H, W), channels last; differentiable once, for x and the residual."""
+        y: Tensor = _Convolution.apply(x, residual, self)  # type: ignore[no-untyped-call]
+        return y
+
+    def value(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        """Return y without a graph."""
+        y = empty_map(x, self.cout, *x.shape[2:])
+        _run(x, None, self._forward, self._bias, residual, self.relu, y)
+        return y
+
+    def input_gradient(self, dy: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the gradient of <dy, y> for x, where dy counts as zero where `mask` is not positive."""
+        dx = empty_map(dy, self.c, *dy.shape[2:])
+        _run(dy, mask, self._backward, None, None, False, dx)
+        return dx
+
+
+def _run(
+    x: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, residual: Tensor | None, relu: bool, y: Tensor
+) -> None:
+    n, c, height, width = x.shape
+    sizes = (n, height, width, c, y.shape[1], weight.shape[2])
+    native.call("winograd", x.dtype, *sizes, x, mask, weight, bias, residual, int(relu), y)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, residual: Tensor | None, layer: WinogradConv) -> Tensor:
+        ctx.layer = layer
+        y = layer.value(x, residual)
+        ctx.save_for_backward(*([y] if layer.relu else []))
+        return y
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        dy = native.laid_out(dy)
+        (mask,) = ctx.saved_tensors or (None,)
+        wants_x, wants_residual = ctx.needs_input_grad[:2]
+        if wants_residual and mask is not None:  # the residual's gradient is the masked map itself
+            dy, mask = torch.ops.aten.threshold_backward(dy, mask, 0), None
+        dx = ctx.layer.input_gradient(dy, mask) if wants_x else None
+        return dx, dy if wants_residual else None, None
