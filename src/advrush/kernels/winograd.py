@@ -37,7 +37,7 @@ def transformed(weight: Tensor) -> Tensor:
 
 
 class WinogradConv:
-    """A convolution of stride 1 with a border of zeros, its weights fixed: `y = x * weight + bias + residual`, rectified."""
+    """`y = x * weight + bias + residual`, rectified on request: stride 1, a border of zeros, fixed weights."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, relu: bool) -> None:
         """Take the weights (C', C, 3, 3) and bias (C',) as they are now; `relu`: whether y is rectified."""
@@ -48,7 +48,7 @@ class WinogradConv:
         self._bias = None if bias is None else pad(bias.detach(), (0, -self.cout % 16)).contiguous()
 
     def applies(self, x: Tensor, residual: Tensor | None = None) -> bool:
-        """Return whether the kernel takes x (N, C, H, W) and the residual: maps on a CPU, channels last, no autocast."""
+        """Return whether the kernel takes x (N, C, H, W) and the residual: on a CPU, channels last, no autocast."""
         maps = (x,) if residual is None else (x, residual)
         if x.dim() != 4 or x.shape[1] != self.c or x.dtype != self._forward.dtype or not x.numel():
             return False
@@ -91,7 +91,7 @@ class _Convolution(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         dy = native.laid_out(dy)
         (mask,) = ctx.saved_tensors or (None,)

@@ -67,7 +67,8 @@ def _suits(network: fx.GraphModule, node: fx.Node) -> bool:
 def _replace(network: fx.GraphModule, node: fx.Node) -> None:
     convolution = network.get_submodule(str(node.target))
     assert isinstance(convolution, nn.Conv2d)
-    last, inputs = node, (node.args[0],)
+    last: fx.Node = node
+    inputs: tuple[Any, ...] = node.args
     residual = _added(node)
     if residual is not None:
         last, inputs = next(iter(node.users)), (node.args[0], residual)
