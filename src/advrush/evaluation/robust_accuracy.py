@@ -32,7 +32,7 @@ from advrush.evaluation.progress import Progress
 from advrush.evaluation.results import AttackOutcome, Evaluation
 from advrush.evaluation.sweep import Sweep
 from advrush.evaluation.targeted import TargetedOutcome
-from advrush.modes import evaluating, frozen
+from advrush.modes import evaluating, frozen, weights_unchanged
 from advrush.parallel import ALONE, Parallel
 
 UNKNOWN = -1
@@ -89,7 +89,14 @@ def measure(
         eps = getattr(attack, "eps", 1.0)
         check(eps < math.inf, "eps", eps, f"the radius at which {attack.name} tells an accuracy; or call its `run`")
     check_weights(model)
-    with torch.inference_mode(False), opened(), evaluating(model), frozen(model), seeded_globally(x.device, 0):
+    with (
+        torch.inference_mode(False),
+        opened(),
+        evaluating(model),
+        frozen(model),
+        weights_unchanged(),
+        seeded_globally(x.device, 0),
+    ):
         x, y = (part.clone() if part.is_inference() else part for part in (x, y))
         gradients, cut = graph_wanted(attacks)
         probe(model, x, y, gradients=gradients, cut=cut)
