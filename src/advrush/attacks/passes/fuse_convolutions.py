@@ -1,4 +1,4 @@
-"""Fuse 3x3 convolutions with the sum and the ReLU behind them into one kernel that multiplies less."""
+"""Give convolutions with fixed weights to kernels: 3x3 ones with the sum and ReLU behind them, 1x1 ones, the first."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import relu
 
+from advrush.kernels.small_conv import ImageConv, PointwiseConv
 from advrush.kernels.winograd import WinogradConv, gains
 
 ADDS = (operator.add, operator.iadd, torch.add)
 RELUS = (torch.relu, torch.relu_, relu)
 RELU_METHODS = ("relu", "relu_")
+FEW = 4
+"""Most channels of images, for which the library's gradient is slow."""
 
 
 class FusedConvolution(nn.Module):
@@ -35,33 +38,65 @@ class FusedConvolution(nn.Module):
         return torch.relu(y) if self.rectified else y
 
 
+class DirectConvolution(nn.Module):
+    """A 1x1 convolution, or one of images, with the weights that it has now."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = copy.deepcopy(convolution).requires_grad_(False)
+        weight, bias, stride = convolution.weight, convolution.bias, convolution.stride[0]
+        self.kernel: PointwiseConv | ImageConv
+        if convolution.kernel_size == (1, 1):
+            self.kernel = PointwiseConv(weight, bias, stride)
+        else:
+            self.kernel = ImageConv(weight, bias, stride, int(convolution.padding[0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of x (N, C, H, W); on torch's operations where the kernel does not apply."""
+        y: Tensor = self.kernel(x) if self.kernel.applies(x) else self.convolution(x)
+        return y
+
+
 def fuse(network: fx.GraphModule) -> int:
     """Replace the convolutions of a traced network that gain by it; return how many there were.
 
     Only nodes that nobody else reads are fused with what reads them.
     """
-    found = [node for node in network.graph.nodes if _suits(network, node)]
-    for node in found:
-        _replace(network, node)
-    return len(found)
+    count = 0
+    for node in list(network.graph.nodes):
+        module = _module(network, node)
+        if type(module) is not nn.Conv2d or not _plain(module) or len(node.args) != 1 or node.kwargs:
+            continue
+        if _is_3x3(module) and gains(module.out_channels, module.in_channels):
+            _replace(network, node)
+        elif _is_direct(module):
+            name = f"direct_{node.name}"
+            network.add_submodule(name, DirectConvolution(module))
+            node.target = name
+        else:
+            continue
+        count += 1
+    return count
 
 
-def _suits(network: fx.GraphModule, node: fx.Node) -> bool:
-    module = _module(network, node)
-    return (
-        type(module) is nn.Conv2d
-        and module.kernel_size == (3, 3)
-        and module.stride == module.dilation == (1, 1)
-        and module.padding in ((1, 1), "same")
-        and module.padding_mode == "zeros"
-        and module.groups == 1
-        and module.weight.device.type == "cpu"
-        and module.weight.dtype in (torch.float32, torch.float64)
-        and not _hooked(module)
-        and len(node.args) == 1
-        and not node.kwargs
-        and gains(module.out_channels, module.in_channels)
-    )
+def _plain(module: nn.Conv2d) -> bool:
+    weight = module.weight
+    here = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
+    return here and module.padding_mode == "zeros" and module.groups == 1 and not _hooked(module)
+
+
+def _is_3x3(module: nn.Conv2d) -> bool:
+    same = module.stride == module.dilation == (1, 1) and module.padding in ((1, 1), "same")
+    return module.kernel_size == (3, 3) and same
+
+
+def _is_direct(module: nn.Conv2d) -> bool:
+    """Return whether this is a 1x1 convolution, or a square one of few channels, alike in both directions."""
+    if isinstance(module.padding, str) or module.dilation != (1, 1):
+        return False
+    if any(len(set(pair)) > 1 for pair in (module.kernel_size, module.stride, module.padding)):
+        return False
+    return module.padding == (0, 0) if module.kernel_size == (1, 1) else module.in_channels <= FEW
 
 
 def _replace(network: fx.GraphModule, node: fx.Node) -> None:

@@ -35,6 +35,7 @@ inline void finish(Vec<T> (&sum)[PX][NV], int v, const Out<T>& out, int channel)
     const After<T>& after = out.after;
     const size_t offset = size_t(channel / L) * out.block;
     const int left = out.channels - channel;
+    if (left <= 0) return;  // the weight has more columns than are stored
     T* to = out.to + offset;
     if (after.bias) {
         Vec<T> b = load(after.bias + channel);
