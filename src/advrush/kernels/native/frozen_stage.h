@@ -148,7 +148,7 @@ struct FrozenStage {
     void backward(const Place<T>& dy, const Lanes* mask, const Place<T>& dx, bool add) const {
         const size_t line = size_t(r.wo) * L;
         const auto multiplied = [&](int i, T* to, size_t block) {
-            multiply<T>(r.wo, {dy.at + size_t(i) * r.wo * dy.step, dy.step, dy.block}, r.cout, transposed, r.blocks * L,
+            multiply<T>(r.wo, {dy.at + size_t(i) * r.wo * dy.step, dy.step, dy.block}, r.cout, transposed, r.blocks * L, r.c,
                         {to, size_t(L), block, r.blocks * L, {}});
         };
         const auto deliver = [&](int m, int i, const T* row) { masked_row(row, m, mask + (size_t(m) * r.h + i) * r.w, i, dx, add); };
@@ -193,7 +193,7 @@ struct FrozenStage {
             else
                 for (int m = 0; m < r.blocks; m++)
                     kernel.depthwise(window + m * from.rectified.block(), from.rectified.row(), r.wo, depthwise + m * tap(), u + m * line);
-            multiply<T>(r.wo, in, r.c, pointwise, int(columns()), to(i));
+            multiply<T>(r.wo, in, r.c, pointwise, int(columns()), r.cout, to(i));
         }
     }
     void rectified_row(const Source<T>& from, int i, T* u) const {

@@ -102,27 +102,71 @@ inline void panel(In<T> in, int inner, const T* weight, int columns, const Out<T
     for (int v = 0; v < NV; v++) finish<T, PX, NV>(sum, v, out, column + v * L);
 }
 
+// The same with two blocks of columns and half a block behind them.
 template <class T, int PX>
-void panels(const In<T>& in, int inner, const T* weight, int columns, const Out<T>& out) {
-    constexpr int L = Simd<T>::LANES;
-    int column = 0;
-    for (; column + 2 * L <= columns; column += 2 * L) panel<T, PX, 2>(in, inner, weight, columns, out, column);
-    if (column < columns) panel<T, PX, 1>(in, inner, weight, columns, out, column);
+inline void panel_and_half(In<T> in, int inner, const T* weight, int columns, const Out<T>& out, int column) {
+    constexpr int L = Simd<T>::LANES, NV = 2;
+    Vec<T> sum[PX][NV + 1];
+    Half<T> half[PX];
+#pragma GCC unroll 8
+    for (int j = 0; j < PX; j++) {
+        half[j] = first_half(Vec<T>{});
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) sum[j][v] = Vec<T>{};
+    }
+    for (int first = 0; first < inner; first += L, in.from += in.block) {
+        const int lanes = inner - first < L ? inner - first : L;
+        for (int lane = 0; lane < lanes; lane++) {
+            const T* line = weight + size_t(first + lane) * columns + column;
+            Vec<T> w[NV];
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++) w[v] = load(line + v * L);
+            const Half<T> last = load_half(line + NV * L);
+#pragma GCC unroll 8
+            for (int j = 0; j < PX; j++) {
+                Vec<T> one = every(in.from[j * in.step + lane]);
+#pragma GCC unroll 4
+                for (int v = 0; v < NV; v++) sum[j][v] += one * w[v];
+                half[j] += first_half(one) * last;
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < PX; j++) sum[j][NV] = with_zeros(half[j]);
+#pragma GCC unroll 4
+    for (int v = 0; v < NV + 1; v++) finish<T, PX, NV + 1>(sum, v, out, column + v * L);
 }
 
-// out (pixels, columns) = in (pixels, inner) weight (inner, columns).
+// All columns, of which those from `wanted` on are zero.
+template <class T, int PX>
+void panels(const In<T>& in, int inner, const T* weight, int columns, int wanted, const Out<T>& out) {
+    constexpr int L = Simd<T>::LANES;
+    // the last three blocks, of which half a block is zero
+    const int half = HALF_VECTORS && columns - wanted >= L / 2 && columns % (2 * L) == L && columns > L ? 3 * L : 0;
+    int column = 0;
+    for (; column + 2 * L <= columns - half; column += 2 * L) panel<T, PX, 2>(in, inner, weight, columns, out, column);
+    if (half) panel_and_half<T, PX>(in, inner, weight, columns, out, column);
+    else if (column < columns) panel<T, PX, 1>(in, inner, weight, columns, out, column);
+}
+
+// out (pixels, columns) = in (pixels, inner) weight (inner, columns), whose columns from `wanted` on are zero.
 template <class T>
-void multiply(int pixels, In<T> in, int inner, const T* weight, int columns, Out<T> out) {
+void multiply(int pixels, In<T> in, int inner, const T* weight, int columns, int wanted, Out<T> out) {
     while (pixels > 0) {
         const int take = pixels >= 6 && pixels != 8 ? 6 : pixels >= 4 ? 4 : pixels >= 2 ? 2 : 1;
-        if (take == 6) panels<T, 6>(in, inner, weight, columns, out);
-        else if (take == 4) panels<T, 4>(in, inner, weight, columns, out);
-        else if (take == 2) panels<T, 2>(in, inner, weight, columns, out);
-        else panels<T, 1>(in, inner, weight, columns, out);
+        if (take == 6) panels<T, 6>(in, inner, weight, columns, wanted, out);
+        else if (take == 4) panels<T, 4>(in, inner, weight, columns, wanted, out);
+        else if (take == 2) panels<T, 2>(in, inner, weight, columns, wanted, out);
+        else panels<T, 1>(in, inner, weight, columns, wanted, out);
         pixels -= take, in.from += take * in.step, out.to += take * out.step;
         if (out.after.with) out.after.with += take * out.step;
         if (out.after.mask) out.after.mask += take;
     }
+}
+
+template <class T>
+void multiply(int pixels, In<T> in, int inner, const T* weight, int columns, Out<T> out) {
+    multiply(pixels, in, inner, weight, columns, columns, out);
 }
 
 // gradient (R, NV LANES) += left^T right over the pixels; both maps blocked, R within one block of the left one.

@@ -76,7 +76,7 @@ void forward(int n, const Shape& r, const T* x, const Pre<T>& pre, const T* dw, 
             const size_t at = (size_t(image) * r.ho + i) * r.wo * r.cout;
             const After<T> after{b, sum ? some : nullptr, sum ? some + columns : nullptr, to.with ? to.with + at : nullptr,
                                  to.rectify, to.scale, to.add, to.factor};
-            multiply<T>(r.wo, {u, size_t(L), line}, r.c, wp, columns, {to.y + at, size_t(r.cout), size_t(L), r.cout, after});
+            multiply<T>(r.wo, {u, size_t(L), line}, r.c, wp, columns, r.cout, {to.y + at, size_t(r.cout), size_t(L), r.cout, after});
             for (int channel = 0; sum && channel < 2 * columns; channel++) sum[channel] += double(some[channel]);
         }
     }
@@ -169,7 +169,7 @@ void backward_image(int image, const Shape& r, const Kernels<T>& kernel, const T
     if (copied) read_cotangent(r, from, size_t(image) * r.ho * r.wo * r.cout, z);
     for (int i = 0; i < r.ho; i++) {
         const In<T> in = copied ? In<T>{z + i * line, size_t(L), z_block} : In<T>{dy + size_t(i) * r.wo * r.cout, size_t(r.cout), size_t(L)};
-        multiply<T>(r.wo, in, r.cout, weight.transposed, r.blocks * L, {inside + i * du_row, size_t(L), du_block, r.blocks * L, {}});
+        multiply<T>(r.wo, in, r.cout, weight.transposed, r.blocks * L, r.c, {inside + i * du_row, size_t(L), du_block, r.blocks * L, {}});
     }
     if (dw || pw) {
         T* t = aligned(own.t, r.blocks * block);

@@ -57,6 +57,27 @@ inline Vec<double> load_some(const double* p, int count) { return (Vec<double>)_
 inline void store_some(float* p, Vec<float> v, int count) { _mm256_maskstore_ps(p, first_lanes(4 * count), (__m256)v); }
 inline void store_some(double* p, Vec<double> v, int count) { _mm256_maskstore_pd(p, first_lanes(8 * count), (__m256d)v); }
 #endif
+// Half a vector, for columns that do not fill a whole one: half the work where a whole one is two in the processor.
+#if defined(__AVX512F__)
+constexpr bool HALF_VECTORS = true;
+inline __m256 first_half(Vec<float> v) { return _mm512_castps512_ps256((__m512)v); }
+inline __m256d first_half(Vec<double> v) { return _mm512_castpd512_pd256((__m512d)v); }
+inline __m256 load_half(const float* p) { return _mm256_loadu_ps(p); }
+inline __m256d load_half(const double* p) { return _mm256_loadu_pd(p); }
+inline Vec<float> with_zeros(__m256 v) { return (Vec<float>)_mm512_zextps256_ps512(v); }
+inline Vec<double> with_zeros(__m256d v) { return (Vec<double>)_mm512_zextpd256_pd512(v); }
+#else
+constexpr bool HALF_VECTORS = false;  // of 128 bits they would take as long
+inline Vec<float> first_half(Vec<float> v) { return v; }
+inline Vec<double> first_half(Vec<double> v) { return v; }
+inline Vec<float> load_half(const float* p) { return load(p); }
+inline Vec<double> load_half(const double* p) { return load(p); }
+inline Vec<float> with_zeros(Vec<float> v) { return v; }
+inline Vec<double> with_zeros(Vec<double> v) { return v; }
+#endif
+template <class T>
+using Half = decltype(first_half(Vec<T>{}));
+
 // A bit for each lane that `positive` leaves as it is, and the vector with zeros in the lanes without one.
 using Lanes = uint16_t;
 #if defined(__AVX512F__)

@@ -114,7 +114,7 @@ void some_tiles(const Convolution<T>& r, int64_t first, int64_t end, int tall, i
         else transform_tile<T, false>(r, pixels, in + size_t(t) * L, block, place);
     }
     for (int a = 0; a < PLACES; a++)
-        multiply<T>(count, {in + a * place, size_t(L), block}, r.c, r.weight + size_t(a) * r.c * r.columns, r.columns,
+        multiply<T>(count, {in + a * place, size_t(L), block}, r.c, r.weight + size_t(a) * r.c * r.columns, r.columns, r.cout,
                     {out + a * oplace, size_t(L), block, r.columns, {}});
     for (int t = 0; t < count; t++) {
         const int64_t tile = first + t, image = tile / (tall * wide), within = tile % (tall * wide);
