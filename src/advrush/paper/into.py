@@ -88,7 +88,8 @@ def _pair(column: Column, cell: Mapping[str, Any]) -> tuple[str, str]:
 
 def _about(results: Mapping[str, Any]) -> str:
     about, seeds = results["environment"], results["seeds"]
-    several = f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+    over = f"mean ± standard deviation over {len(seeds)} seeds, of one seed where there is no ±"
+    several = over if len(seeds) > 1 else "one seed"
     place = about["gpu"] or f"{about['cpus']} CPU cores"
     return (
         f"Scale `{results['scale']}`: {results['about']}; checkpoint {results['checkpoints'][0]}; {several}. "
