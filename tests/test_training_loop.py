@@ -4,7 +4,6 @@ import _thread
 import functools
 import json
 import random
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,23 +66,21 @@ def train_begun(config: TrainConfig, runs: Path, begun: Path) -> None:
 
 @contextmanager
 def interrupted_after_an_epoch(folder: Path) -> Iterator[None]:
-    """Press Ctrl-C, as it were, once a run under `folder` has kept its first state; expects it to be felt."""
-    over = threading.Event()
+    """Press Ctrl-C, as it were, once a run under `folder` has kept its first state; expects it to be felt.
 
-    def press() -> None:
-        while not over.wait(0.002):
-            if list(folder.glob("*/*/last.pt")):
-                _thread.interrupt_main()
-                return
+    The signal comes from where the state is kept: a thread that looks for the file may be slower than a training.
+    """
+    kept = Run.save_state
 
-    watcher = threading.Thread(target=press)
-    watcher.start()
-    try:
+    def keep(run: Run, state: Any, name: str = "last.pt") -> None:
+        kept(run, state, name)
+        if run.path.is_relative_to(folder):
+            _thread.interrupt_main()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save_state", keep)
         with pytest.raises(KeyboardInterrupt):
             yield
-    finally:
-        over.set()
-        watcher.join()
 
 
 def quiet(config: TrainConfig, where: Path) -> Run:
