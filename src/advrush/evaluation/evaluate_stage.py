@@ -60,10 +60,21 @@ def evaluate(
     found = as_target(target)
     if config is None:
         config, data_dir = EvaluateConfig(data=found.data or DataConfig()), data_dir or found.place
-    subject = subject_of(found, config, data_dir)
-    opened = stage(
-        processes, runs_dir, "evaluate", subject.config, identity=subject.identity, data_dir=data_dir
-    )  # fmt: skip
+    return evaluate_subject(
+        subject_of(found, config, data_dir), processes, data_dir=data_dir, runs_dir=runs_dir, display=display
+    )
+
+
+def evaluate_subject(
+    subject: Subject,
+    processes: parallel.Parallel,
+    *,
+    data_dir: Path | str | None,
+    runs_dir: Path | str,
+    display: bool,
+) -> Run:
+    """Do what `evaluate` does with a network and images that are there already."""
+    opened = stage(processes, runs_dir, "evaluate", subject.config, identity=subject.identity, data_dir=data_dir)
     with opened as (run, todo):
         if todo:
             name = "last.pt" if processes.world == 1 else f"last-{processes.rank}-of-{processes.world}.pt"

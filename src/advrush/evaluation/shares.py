@@ -19,7 +19,7 @@ from advrush.attacks import Ledger
 from advrush.config import check
 from advrush.errors import RunError
 from advrush.evaluation.config import EvaluateConfig
-from advrush.evaluation.evaluate_stage import evaluate, subject_of
+from advrush.evaluation.evaluate_stage import evaluate_subject, subject_of
 from advrush.evaluation.progress import Progress
 from advrush.evaluation.targets import Target
 from advrush.run import Run
@@ -101,7 +101,8 @@ def join_shares(
             run.save_state({"epoch": 0, "progress": progress.state_dict()})
     finally:
         run.close()
-    found = evaluate(target, config, data_dir=data_dir, runs_dir=runs_dir, device=device, display=display)
+    processes = parallel.setup(device)
+    found = evaluate_subject(subject, processes, data_dir=data_dir, runs_dir=runs_dir, display=display)
     for each in runs:
         shutil.rmtree(each.path, ignore_errors=True)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -13,35 +14,45 @@ from advrush.kernels import native
 from advrush.kernels.separable_conv import empty_map
 
 
-def _columns(weight: Tensor) -> Tensor:
-    """Return a matrix with zeros behind its columns, up to a multiple of 16."""
-    return pad(weight, (0, -weight.shape[1] % 16)).contiguous()
+def padded(tensor: Tensor) -> Tensor:
+    """Return a tensor with zeros behind its last dimension, up to a multiple of 16, as the kernels read it."""
+    return pad(tensor, (0, -tensor.shape[-1] % 16)).contiguous()
 
 
-def _takes(weight: Tensor, x: Tensor) -> bool:
-    """Return whether the kernels take x (N, C, H, W): on a CPU, channels last, no autocast."""
-    fits = x.dim() == 4 and x.shape[1] == weight.shape[1] and x.dtype == weight.dtype and x.numel() > 0
-    return fits and native.applies(x) and not torch.is_autocast_enabled("cpu")
+class _FixedConv(ABC):
+    """A convolution with the weights (C', C, k, k) that it was given, differentiable once, for its input."""
+
+    def __init__(self, weight: Tensor, stride: int) -> None:
+        self.weight, self.stride = weight.detach().clone(), stride
+
+    def applies(self, x: Tensor) -> bool:
+        """Return whether the kernels take x (N, C, H, W): on a CPU, channels last, no autocast."""
+        fits = x.dim() == 4 and x.shape[1] == self.weight.shape[1] and x.dtype == self.weight.dtype and x.numel() > 0
+        return fits and native.applies(x) and not torch.is_autocast_enabled("cpu")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return y (N, C', H', W'); differentiable once, for x."""
+        y: Tensor = _Convolution.apply(x, self)  # type: ignore[no-untyped-call]
+        return y
+
+    @abstractmethod
+    def value(self, x: Tensor) -> Tensor:
+        """Return y without a graph."""
+
+    @abstractmethod
+    def input_gradient(self, dy: Tensor, shape: torch.Size) -> Tensor:
+        """Return the gradient of <dy, y> for x of this shape (N, C, H, W)."""
 
 
-class PointwiseConv:
+class PointwiseConv(_FixedConv):
     """A 1x1 convolution with a stride and fixed weights."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, stride: int) -> None:
         """Take the weights (C', C, 1, 1) and bias (C',) as they are now."""
-        self.weight, self.stride = weight.detach().clone(), stride
+        super().__init__(weight, stride)
         matrix = self.weight.flatten(1)
-        self._forward, self._backward = _columns(matrix.t()), _columns(matrix)
-        self._bias = None if bias is None else pad(bias.detach(), (0, -len(bias) % 16)).contiguous()
-
-    def applies(self, x: Tensor) -> bool:
-        """Return whether the kernel takes x (N, C, H, W)."""
-        return _takes(self.weight, x)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return y (N, C', H', W'), channels last; differentiable once, for x."""
-        y: Tensor = _Convolution.apply(x, self)  # type: ignore[no-untyped-call]
-        return y
+        self._forward, self._backward = padded(matrix.t()), padded(matrix)
+        self._bias = None if bias is None else padded(bias.detach())
 
     def value(self, x: Tensor) -> Tensor:
         """Return y without a graph."""
@@ -63,7 +74,7 @@ class PointwiseConv:
         return n, height, width, c, len(self.weight), self.stride
 
 
-class ImageConv:
+class ImageConv(_FixedConv):
     """A convolution of images with few channels and fixed weights: the library's value, and a gradient of one product.
 
     Each pixel of dy times the weights is a patch of dx; the patches are added up where they lie.
@@ -71,18 +82,10 @@ class ImageConv:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> None:
         """Take the weights (C', C, k, k) and bias (C',) as they are now."""
-        self.weight, self.stride, self.padding = weight.detach().clone(), stride, padding
+        super().__init__(weight, stride)
+        self.padding = padding
         self._bias = None if bias is None else bias.detach().clone()
-        self._backward = _columns(self.weight.permute(0, 2, 3, 1).flatten(1))  # a patch in the order of channels last
-
-    def applies(self, x: Tensor) -> bool:
-        """Return whether the kernel takes x (N, C, H, W)."""
-        return _takes(self.weight, x)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return y (N, C', H', W'); differentiable once, for x."""
-        y: Tensor = _Convolution.apply(x, self)  # type: ignore[no-untyped-call]
-        return y
+        self._backward = padded(self.weight.permute(0, 2, 3, 1).flatten(1))  # a patch in the order of channels last
 
     def value(self, x: Tensor) -> Tensor:
         """Return y without a graph."""
@@ -99,7 +102,7 @@ class ImageConv:
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: PointwiseConv | ImageConv) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layer: _FixedConv) -> Tensor:
         ctx.layer, ctx.shape = layer, x.shape
         return layer.value(x)
 

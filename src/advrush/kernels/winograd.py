@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import pad
 
 from advrush.kernels import native
 from advrush.kernels.separable_conv import empty_map
+from advrush.kernels.small_conv import padded
 
 _G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
 _LARGEST = 1 << 17
@@ -33,7 +33,7 @@ def transformed(weight: Tensor) -> Tensor:
     cout, c = weight.shape[:2]
     g = torch.tensor(_G, dtype=torch.float64)
     places = torch.einsum("ai,kcij,bj->abck", g, weight.detach().double(), g).reshape(16, c, cout)
-    return pad(places, (0, -cout % 16)).to(weight.dtype).contiguous()
+    return padded(places.to(weight.dtype))
 
 
 class WinogradConv:
@@ -45,7 +45,7 @@ class WinogradConv:
         self.relu = relu
         self._forward = transformed(weight)
         self._backward = transformed(weight.detach().flip(2, 3).transpose(0, 1))
-        self._bias = None if bias is None else pad(bias.detach(), (0, -self.cout % 16)).contiguous()
+        self._bias = None if bias is None else padded(bias.detach())
 
     def applies(self, x: Tensor, residual: Tensor | None = None) -> bool:
         """Return whether the kernel takes x (N, C, H, W) and the residual: on a CPU, channels last, no autocast."""

@@ -70,8 +70,9 @@ def run_on_cluster(
     exchange; RunError as `run_all`.
     """
     check(shares >= 0, "cluster_shares", shares, "a whole number >= 0")
-    if exchange is not None:
-        Exchange(exchange).check()
+    between = None if exchange is None else Exchange(exchange)
+    if between is not None:
+        between.check()
     ray = _ray()
     store.check_data(jobs)
     _connect(ray, address)
@@ -94,7 +95,7 @@ def run_on_cluster(
                 outcome.failed[job] = "a run that it needs failed"
             elif all(each in done for each in (*job.needs, *parts)):
                 before(len(tasks) - len(waiting) + 1, len(tasks), job)
-                _offer(store, place, job)
+                _offer(store, between, job)
                 running[task.remote(job, len(parts), place)] = job
             else:
                 continue
@@ -103,7 +104,7 @@ def run_on_cluster(
             continue
         (ready,), _ = ray.wait(list(running), num_returns=1)
         job = running.pop(ready)
-        _take(ray, ready, job, store, outcome, exchange)
+        _take(ray, ready, job, store, outcome, between)
         if job not in outcome.failed:
             done.add(job)
     return outcome
@@ -123,11 +124,10 @@ def _shared(jobs: list[Job], store: Store, slots: int, shares: int) -> dict[Job,
     return tasks
 
 
-def _offer(store: Store, place: Place, job: Job) -> None:
+def _offer(store: Store, exchange: Exchange | None, job: Job) -> None:
     """Hand the finished runs that a job needs to the exchange, where they are not there yet."""
-    if place.exchange is None:
+    if exchange is None:
         return
-    exchange = Exchange(place.exchange)
     for each in _all_needs(job):
         run = store.finished(each)
         if run is not None and exchange.entry(key(each)) is None:
@@ -139,7 +139,7 @@ def _all_needs(job: Job) -> list[Job]:
     return list(found)
 
 
-def _take(ray: Any, ready: Any, job: Job, store: Store, outcome: JobOutcomes, exchange: str | None) -> None:
+def _take(ray: Any, ready: Any, job: Job, store: Store, outcome: JobOutcomes, exchange: Exchange | None) -> None:
     """Record a task's result, or why there is none."""
     try:
         found = ray.get(ready)
@@ -150,7 +150,7 @@ def _take(ray: Any, ready: Any, job: Job, store: Store, outcome: JobOutcomes, ex
         outcome.failed[job] = found["error"]
     elif not isinstance(job, ShareJob):
         if exchange is not None:
-            Exchange(exchange).get(key(job), store.runs_dir)
+            exchange.get(key(job), store.runs_dir)
         store.record(job, found)
         outcome.done.append(job)
 
