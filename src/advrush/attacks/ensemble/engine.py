@@ -15,6 +15,7 @@ from advrush.attacks.ensemble.result import Outcome
 from advrush.attacks.ensemble.stamp import check_stamp, stamp
 from advrush.attacks.passes.chunks import device_of
 from advrush.attacks.passes.counting import counting
+from advrush.attacks.passes.kept_memory import keeping_freed_memory
 from advrush.attacks.passes.memory import limited, within_memory
 from advrush.modes import weights_unchanged
 from advrush.parallel import ALONE, Parallel
@@ -172,7 +173,7 @@ def execute(
     Rounds run one after another over all examples that are still correct, so that batches stay full to the end.
     """
     device = device_of(model, x.device)
-    with plan.within(model, device), weights_unchanged():
+    with plan.within(model, device), weights_unchanged(), keeping_freed_memory(device):
         if ledger is not None:
             ledger.check(len(x), len(plan.members))
         else:
