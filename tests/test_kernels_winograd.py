@@ -11,7 +11,7 @@ from advrush.kernels import native
 from advrush.kernels.winograd import WinogradConv, gains
 
 needs_kernels = pytest.mark.skipif(native.library() is None, reason="no compiled kernels")
-SIZES = [(3, 5, 7, 9, 6), (2, 24, 32, 16, 16), (1, 17, 40, 1, 1), (2, 16, 16, 2, 7), (30, 16, 20, 3, 3)]
+SIZES = [(3, 5, 7, 9, 6), (2, 24, 32, 16, 16), (1, 17, 40, 1, 1), (2, 16, 16, 2, 7), (30, 16, 20, 3, 3), (9, 16, 33, 11, 8)]
 """N, C, C', H, W: channels that leave vectors part empty, odd sides, one pixel, more tiles than go together."""
 
 
