@@ -56,35 +56,40 @@ struct Transform<T, 4> {  // points 0, +-sqrt(1/2), +-sqrt(2): a third of the ro
     }
 };
 
-// Where the pixels of a tile lie: those beyond the border at zeros.
+// The rows and columns of the image under a tile. Rows beyond the border are zeros; columns from `first` to `end` are inside.
 template <class T, int M>
 struct Tile {
-    const T *x[M + 2][M + 2], *mask[M + 2][M + 2];
+    const T *x[M + 2], *mask[M + 2];
+    int left, first, end;
 
-    Tile(const Convolution<T>& r, size_t image, int i, int j, const T* zeros) {
-        for (int a = 0; a < M + 2; a++)
-            for (int b = 0; b < M + 2; b++) {
-                const bool inside = i + a >= 0 && i + a < r.h && j + b >= 0 && j + b < r.w;
-                const size_t at = image + (size_t(i + a) * r.w + j + b) * r.c;
-                x[a][b] = inside ? r.x + at : zeros;
-                mask[a][b] = inside && r.mask ? r.mask + at : zeros;
-            }
+    Tile(const Convolution<T>& r, size_t image, int i, int j, const T* zeros) : left(j), first(j < 0 ? -j : 0), end(std::min(M + 2, r.w - j)) {
+        const size_t line = size_t(r.w) * r.c;
+        for (int a = 0; a < M + 2; a++) {
+            const bool inside = i + a >= 0 && i + a < r.h;
+            x[a] = inside ? r.x + image + (i + a) * line : zeros;
+            mask[a] = inside && r.mask ? r.mask + image + (i + a) * line : zeros;
+        }
     }
 };
 
 // B^T d B of one block of channels of a tile; `apart` lies between the places of `to`.
 template <class T, int M, bool MASK, bool WHOLE>
-inline void transform_input(const Tile<T, M>& tile, int channel, int left, T* to, size_t apart) {
+inline void transform_input(const Tile<T, M>& tile, int c, int channel, T* to, size_t apart) {
     constexpr int SIDE = M + 2;
     Vec<T> d[SIDE][SIDE];  // transposed, so that the second pass finds its rows together
 #pragma GCC unroll 6
     for (int b = 0; b < SIDE; b++) {
+        if (b < tile.first || b >= tile.end) {
+            for (int a = 0; a < SIDE; a++) d[a][b] = Vec<T>{};
+            continue;
+        }
+        const size_t at = size_t(tile.left + b) * c + channel;
         Vec<T> v[SIDE], column[SIDE];
 #pragma GCC unroll 6
         for (int a = 0; a < SIDE; a++) {
-            const T *p = tile.x[a][b] + channel, *q = tile.mask[a][b] + channel;
-            v[a] = WHOLE ? load(p) : load_some(p, left);
-            if (MASK) v[a] = (WHOLE ? load(q) : load_some(q, left)) <= 0 ? Vec<T>{} : v[a];
+            const T *p = tile.x[a] + at, *q = tile.mask[a] + at;
+            v[a] = WHOLE ? load(p) : load_some(p, c - channel);
+            if (MASK) v[a] = (WHOLE ? load(q) : load_some(q, c - channel)) <= 0 ? Vec<T>{} : v[a];
         }
         Transform<T, M>::input(v, column);
 #pragma GCC unroll 6
@@ -103,8 +108,8 @@ template <class T, int M, bool MASK>
 void transform_tile(const Convolution<T>& r, const Tile<T, M>& tile, T* to, size_t block, size_t apart) {
     constexpr int L = Simd<T>::LANES;
     int channel = 0;
-    for (; channel + L <= r.c; channel += L, to += block) transform_input<T, M, MASK, true>(tile, channel, L, to, apart);
-    if (channel < r.c) transform_input<T, M, MASK, false>(tile, channel, r.c - channel, to, apart);
+    for (; channel + L <= r.c; channel += L, to += block) transform_input<T, M, MASK, true>(tile, r.c, channel, to, apart);
+    if (channel < r.c) transform_input<T, M, MASK, false>(tile, r.c, channel, to, apart);
 }
 
 // A^T m A of one block of channels of a tile, and what follows the convolution; `from` as `to` above.
@@ -144,7 +149,8 @@ template <class T, int M>
 void some_tiles(const Convolution<T>& r, int64_t first, int64_t end, int tall, int wide, const T* zeros, T* in, T* out) {
     constexpr int L = Simd<T>::LANES, PLACES = (M + 2) * (M + 2);
     const int count = int(end - first), blocks = (r.c + L - 1) / L, oblocks = r.columns / L;
-    const size_t block = size_t(count) * L, place = block * blocks, oplace = block * oblocks;
+    // a vector between the places, or those of one tile would share few sets of the cache
+    const size_t block = size_t(count) * L, place = block * blocks + L, oplace = block * oblocks + L;
     for (int t = 0; t < count; t++) {
         const int64_t tile = first + t, image = tile / (tall * wide), within = tile % (tall * wide);
         const int i = int(within / wide) * M - 1, j = int(within % wide) * M - 1;
@@ -173,9 +179,11 @@ void winograd(const Convolution<T>& r, int threads) {
 #pragma omp parallel num_threads(threads)
     {
         thread_local std::vector<T> buffer;
-        T* in = aligned(buffer, PLACES * TOGETHER * (inner + r.columns) + inner);
-        T *out = in + PLACES * TOGETHER * inner, *zeros = out + PLACES * TOGETHER * r.columns;
-        std::fill(zeros, zeros + inner, T(0));
+        const size_t ins = PLACES * (TOGETHER * inner + L), outs = PLACES * (TOGETHER * size_t(r.columns) + L);
+        const size_t line = size_t(r.w) * r.c;
+        T* in = aligned(buffer, ins + outs + line);
+        T *out = in + ins, *zeros = out + outs;
+        std::fill(zeros, zeros + line, T(0));
 #pragma omp for schedule(static)
         for (int64_t part = 0; part < parts; part++)
             some_tiles<T, M>(r, part * TOGETHER, std::min(tiles, (part + 1) * TOGETHER), tall, wide, zeros, in, out);
