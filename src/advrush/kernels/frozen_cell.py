@@ -77,7 +77,7 @@ def forward(cell: FrozenCell, given: Sequence[Tensor], *, masks: bool) -> tuple[
     n, dtype = len(maps[0]), maps[0].dtype
     y = empty_map(maps[0], *cell.size)
     kept = torch.empty(n * cell.masks, dtype=torch.int16) if masks else None
-    native.call("frozen_cell_forward", dtype, cell.graph, cell.links, cell.weights, n, _addresses(maps), y, kept)
+    native.call("frozen_cell_forward", dtype, cell.graph, cell.links, cell.weights, n, native.addresses(maps), y, kept)
     return y, kept
 
 
@@ -85,9 +85,5 @@ def backward(cell: FrozenCell, dy: Tensor, masks: Tensor, dx: Sequence[Tensor | 
     """Write the gradients of <dy, output> for the given maps to `dx`, maps (N, C, H, W), channels last, or None."""
     dy = native.laid_out(dy)
     native.call(
-        "frozen_cell_backward", dy.dtype, cell.graph, cell.links, cell.weights, len(dy), dy, masks, _addresses(dx)
+        "frozen_cell_backward", dy.dtype, cell.graph, cell.links, cell.weights, len(dy), dy, masks, native.addresses(dx)
     )
-
-
-def _addresses(maps: Sequence[Tensor | None]) -> bytes:
-    return struct.pack(f"={len(maps)}Q", *(0 if each is None else each.data_ptr() for each in maps))

@@ -1,4 +1,4 @@
-"""Give convolutions with fixed weights to kernels: 3x3 ones with the sum and ReLU behind them, 1x1 ones, the first."""
+"""Give convolutions with fixed weights to compiled kernels: with the sum and ReLU behind them, and whole runs in one call."""
 
 from __future__ import annotations
 
@@ -10,51 +10,39 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import relu
 
-from advrush.kernels.small_conv import ImageConv, PointwiseConv
-from advrush.kernels.winograd import WinogradConv, gains
+from advrush.kernels.conv_graph import ConvGraph, Layer, is_quick
 
 ADDS = (operator.add, operator.iadd, torch.add)
 RELUS = (torch.relu, torch.relu_, relu)
 RELU_METHODS = ("relu", "relu_")
-FEW = 4
-"""Most channels of images, for which the library's gradient is slow."""
 
 
 class FusedConvolution(nn.Module):
-    """A 3x3 convolution with the weights that it has now, the map that is added to it, and a ReLU."""
+    """A convolution with the weights that it has now, the map that is added to it, and a ReLU: part of a run."""
 
-    def __init__(self, convolution: nn.Conv2d, *, rectified: bool) -> None:
+    def __init__(self, convolution: nn.Conv2d, *, padding: int, rectified: bool) -> None:
         super().__init__()
         self.convolution = copy.deepcopy(convolution).requires_grad_(False)
-        self.rectified = rectified
-        self.kernel = WinogradConv(convolution.weight, convolution.bias, relu=rectified)
+        self.padding, self.rectified = padding, rectified
 
-    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Return the convolution of x (N, C, H, W), plus `residual` (N, C', H, W); on torch's operations elsewhere."""
-        if self.kernel.applies(x, residual):
-            return self.kernel(x, residual)
-        y: Tensor = self.convolution(x)
-        y = y if residual is None else y + residual
-        return torch.relu(y) if self.rectified else y
+    def layer(self, source: int, residual: int | None) -> Layer:
+        """Return what the kernels need to know."""
+        own = self.convolution
+        return Layer(own.weight, own.bias, own.stride[0], self.padding, source, residual, self.rectified)
 
 
-class DirectConvolution(nn.Module):
-    """A 1x1 convolution, or one of images, with the weights that it has now."""
+class FusedRun(nn.Module):
+    """Convolutions that follow each other without another operation between them, in one call."""
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
+    def __init__(self, convolutions: list[FusedConvolution], graph: ConvGraph) -> None:
         super().__init__()
-        self.convolution = copy.deepcopy(convolution).requires_grad_(False)
-        weight, bias, stride = convolution.weight, convolution.bias, convolution.stride[0]
-        self.kernel: PointwiseConv | ImageConv
-        if convolution.kernel_size == (1, 1):
-            self.kernel = PointwiseConv(weight, bias, stride)
-        else:
-            self.kernel = ImageConv(weight, bias, stride, int(convolution.padding[0]))
+        self.convolutions = nn.ModuleList(convolutions)
+        self.graph = graph
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the convolution of x (N, C, H, W); on torch's operations where the kernel does not apply."""
-        y: Tensor = self.kernel(x) if self.kernel.applies(x) else self.convolution(x)
-        return y
+    def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return the map, or the maps, that others read; on torch's operations where the kernels do not apply."""
+        maps = self.graph(*given) if self.graph.applies(*given) else self.graph.plainly(*given)
+        return maps if len(maps) > 1 else maps[0]
 
 
 def fuse(network: fx.GraphModule) -> int:
@@ -62,21 +50,45 @@ def fuse(network: fx.GraphModule) -> int:
 
     Only nodes that nobody else reads are fused with what reads them.
     """
-    count = 0
+    fused: dict[fx.Node, FusedConvolution] = {}
     for node in list(network.graph.nodes):
         module = _module(network, node)
-        if type(module) is not nn.Conv2d or not _plain(module) or len(node.args) != 1 or node.kwargs:
-            continue
-        if _is_3x3(module) and gains(module.out_channels, module.in_channels):
-            _replace(network, node)
-        elif _is_direct(module):
-            name = f"direct_{node.name}"
-            network.add_submodule(name, DirectConvolution(module))
-            node.target = name
-        else:
-            continue
-        count += 1
-    return count
+        if type(module) is nn.Conv2d and len(node.args) == 1 and not node.kwargs:
+            padding = _padding(module)
+            if padding is not None and _plain(module) and is_quick(module.weight, module.stride[0], padding):
+                new, convolution = _replace(network, node, module, padding)
+                fused[new] = convolution
+    run: list[fx.Node] = []
+    for node in list(network.graph.nodes):  # the last is the output, which ends a run
+        if node in fused:
+            run.append(node)
+        elif node.op not in ("placeholder", "get_attr") and run:
+            _join(network, run, fused)
+            run = []
+    return len(fused)
+
+
+def _join(network: fx.GraphModule, run: list[fx.Node], fused: dict[fx.Node, FusedConvolution]) -> None:
+    """Make one node of those of a run, between which nothing else is computed."""
+    given = list(dict.fromkeys(each for node in run for each in node.args if each not in run))
+    state = {each: k for k, each in enumerate([*given, *run])}
+    layers = [fused[node].layer(*(state[each] for each in node.args), *[None] * (2 - len(node.args))) for node in run]  # type: ignore[index]
+    outputs = [node for node in run if any(user not in run for user in node.users)]
+    name = f"run_{run[0].name}"
+    network.add_submodule(
+        name, FusedRun([fused[node] for node in run], ConvGraph(layers, len(given), [state[node] for node in outputs]))
+    )
+    with network.graph.inserting_before(run[-1]):
+        new = network.graph.call_module(name, tuple(given))
+        maps = (
+            [network.graph.call_function(operator.getitem, (new, i)) for i in range(len(outputs))]
+            if len(outputs) > 1
+            else [new]
+        )
+    for node, each in zip(outputs, maps, strict=True):
+        node.replace_all_uses_with(each, delete_user_cb=lambda user: user not in run)
+    for node in reversed(run):
+        network.graph.erase_node(node)
 
 
 def _plain(module: nn.Conv2d) -> bool:
@@ -85,23 +97,20 @@ def _plain(module: nn.Conv2d) -> bool:
     return here and module.padding_mode == "zeros" and module.groups == 1 and not _hooked(module)
 
 
-def _is_3x3(module: nn.Conv2d) -> bool:
-    same = module.stride == module.dilation == (1, 1) and module.padding in ((1, 1), "same")
-    return module.kernel_size == (3, 3) and same
+def _padding(module: nn.Conv2d) -> int | None:
+    """Return the border of a convolution that is alike in both directions and not dilated, None for any other."""
+    if module.dilation != (1, 1) or len(set(module.kernel_size)) > 1 or len(set(module.stride)) > 1:
+        return None
+    if isinstance(module.padding, str):
+        same = {"valid": 0, "same": module.kernel_size[0] // 2 if module.kernel_size[0] % 2 else None}
+        return same[module.padding]
+    return int(module.padding[0]) if len(set(module.padding)) == 1 else None
 
 
-def _is_direct(module: nn.Conv2d) -> bool:
-    """Return whether this is a 1x1 convolution, or a square one of few channels, alike in both directions."""
-    if isinstance(module.padding, str) or module.dilation != (1, 1):
-        return False
-    if any(len(set(pair)) > 1 for pair in (module.kernel_size, module.stride, module.padding)):
-        return False
-    return module.padding == (0, 0) if module.kernel_size == (1, 1) else module.in_channels <= FEW
-
-
-def _replace(network: fx.GraphModule, node: fx.Node) -> None:
-    convolution = network.get_submodule(str(node.target))
-    assert isinstance(convolution, nn.Conv2d)
+def _replace(
+    network: fx.GraphModule, node: fx.Node, convolution: nn.Conv2d, padding: int
+) -> tuple[fx.Node, FusedConvolution]:
+    """Put a fused convolution in the place of a convolution, the sum and the ReLU behind it; return both."""
     last: fx.Node = node
     inputs: tuple[Any, ...] = node.args
     residual = _added(node)
@@ -109,13 +118,15 @@ def _replace(network: fx.GraphModule, node: fx.Node) -> None:
         last, inputs = next(iter(node.users)), (node.args[0], residual)
     rectified = len(last.users) == 1 and _is_relu(network, next(iter(last.users)), last)
     last = next(iter(last.users)) if rectified else last
+    fused = FusedConvolution(convolution, padding=padding, rectified=rectified)
     name = f"fused_{node.name}"
-    network.add_submodule(name, FusedConvolution(convolution, rectified=rectified))
+    network.add_submodule(name, fused)
     with network.graph.inserting_before(last):
         new = network.graph.call_module(name, inputs)
     last.replace_all_uses_with(new)
     for old in dict.fromkeys((last, *_before(last, node))):
         network.graph.erase_node(old)
+    return new, fused
 
 
 def _before(last: fx.Node, node: fx.Node) -> list[fx.Node]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -88,6 +89,11 @@ def call(name: str, dtype: torch.dtype, *arguments: int | bytes | Tensor | None)
     """
     function = _function(f"{name}_{SUFFIX[dtype]}", tuple(type(a) is bytes for a in arguments))
     function(*[_argument(a) for a in arguments], torch.get_num_threads())
+
+
+def addresses(maps: Sequence[Tensor | None]) -> bytes:
+    """Return where maps lie, packed as a C array of pointers: None as a null pointer."""
+    return struct.pack(f"={len(maps)}Q", *(0 if each is None else each.data_ptr() for each in maps))
 
 
 def _argument(value: int | bytes | Tensor | None) -> int | bytes:

@@ -12,16 +12,15 @@
 
 namespace {
 
-// Sizes of a convolution, and its maps (n, h, w, channels). Everything but x, weight and y may be null.
+// Sizes of a convolution of stride 1, and its maps (n, h, w, channels). `bias` and `residual` may be null.
 template <class T>
-struct Convolution {
+struct Winograd {
     int n, h, w, c, cout;
     int columns;        // of the weight: cout up to a multiple of 16
     const T* x;
-    const T* mask;      // of x's shape: x counts as zero where it is not positive
     const T* weight;    // (places, c, columns): G g G^T
     const T* bias;      // (columns,)
-    const T* residual;  // of y's shape, added
+    const T* residual;  // of y's shape, added; may be y
     bool relu;          // store the positive part
     T* y;
 };
@@ -59,21 +58,17 @@ struct Transform<T, 4> {  // points 0, +-sqrt(1/2), +-sqrt(2): a third of the ro
 // The rows and columns of the image under a tile. Rows beyond the border are zeros; columns from `first` to `end` are inside.
 template <class T, int M>
 struct Tile {
-    const T *x[M + 2], *mask[M + 2];
+    const T* x[M + 2];
     int left, first, end;
 
-    Tile(const Convolution<T>& r, size_t image, int i, int j, const T* zeros) : left(j), first(j < 0 ? -j : 0), end(std::min(M + 2, r.w - j)) {
-        const size_t line = size_t(r.w) * r.c;
-        for (int a = 0; a < M + 2; a++) {
-            const bool inside = i + a >= 0 && i + a < r.h;
-            x[a] = inside ? r.x + image + (i + a) * line : zeros;
-            mask[a] = inside && r.mask ? r.mask + image + (i + a) * line : zeros;
-        }
+    Tile(const Winograd<T>& r, size_t image, int i, int j, const T* zeros) : left(j), first(j < 0 ? -j : 0), end(std::min(M + 2, r.w - j)) {
+        for (int a = 0; a < M + 2; a++)
+            x[a] = i + a >= 0 && i + a < r.h ? r.x + image + size_t(i + a) * r.w * r.c : zeros;
     }
 };
 
 // B^T d B of one block of channels of a tile; `apart` lies between the places of `to`.
-template <class T, int M, bool MASK, bool WHOLE>
+template <class T, int M, bool WHOLE>
 inline void transform_input(const Tile<T, M>& tile, int c, int channel, T* to, size_t apart) {
     constexpr int SIDE = M + 2;
     Vec<T> d[SIDE][SIDE];  // transposed, so that the second pass finds its rows together
@@ -86,11 +81,7 @@ inline void transform_input(const Tile<T, M>& tile, int c, int channel, T* to, s
         const size_t at = size_t(tile.left + b) * c + channel;
         Vec<T> v[SIDE], column[SIDE];
 #pragma GCC unroll 6
-        for (int a = 0; a < SIDE; a++) {
-            const T *p = tile.x[a] + at, *q = tile.mask[a] + at;
-            v[a] = WHOLE ? load(p) : load_some(p, c - channel);
-            if (MASK) v[a] = (WHOLE ? load(q) : load_some(q, c - channel)) <= 0 ? Vec<T>{} : v[a];
-        }
+        for (int a = 0; a < SIDE; a++) v[a] = WHOLE ? load(tile.x[a] + at) : load_some(tile.x[a] + at, c - channel);
         Transform<T, M>::input(v, column);
 #pragma GCC unroll 6
         for (int a = 0; a < SIDE; a++) d[a][b] = column[a];
@@ -104,17 +95,17 @@ inline void transform_input(const Tile<T, M>& tile, int c, int channel, T* to, s
     }
 }
 
-template <class T, int M, bool MASK>
-void transform_tile(const Convolution<T>& r, const Tile<T, M>& tile, T* to, size_t block, size_t apart) {
+template <class T, int M>
+void transform_tile(const Winograd<T>& r, const Tile<T, M>& tile, T* to, size_t block, size_t apart) {
     constexpr int L = Simd<T>::LANES;
     int channel = 0;
-    for (; channel + L <= r.c; channel += L, to += block) transform_input<T, M, MASK, true>(tile, r.c, channel, to, apart);
-    if (channel < r.c) transform_input<T, M, MASK, false>(tile, r.c, channel, to, apart);
+    for (; channel + L <= r.c; channel += L, to += block) transform_input<T, M, true>(tile, r.c, channel, to, apart);
+    if (channel < r.c) transform_input<T, M, false>(tile, r.c, channel, to, apart);
 }
 
 // A^T m A of one block of channels of a tile, and what follows the convolution; `from` as `to` above.
 template <class T, int M>
-inline void transform_output(const Convolution<T>& r, size_t image, int i, int j, int channel, const T* from, size_t apart) {
+inline void transform_output(const Winograd<T>& r, size_t image, int i, int j, int channel, const T* from, size_t apart) {
     constexpr int SIDE = M + 2;
     const int left = r.cout - channel;
     Vec<T> s[M][SIDE];
@@ -146,7 +137,7 @@ inline void transform_output(const Convolution<T>& r, size_t image, int i, int j
 
 // Tiles `first` to `end` of all images, which `tall` and `wide` say how many of each has.
 template <class T, int M>
-void some_tiles(const Convolution<T>& r, int64_t first, int64_t end, int tall, int wide, const T* zeros, T* in, T* out) {
+void some_tiles(const Winograd<T>& r, int64_t first, int64_t end, int tall, int wide, const T* zeros, T* in, T* out) {
     constexpr int L = Simd<T>::LANES, PLACES = (M + 2) * (M + 2);
     const int count = int(end - first), blocks = (r.c + L - 1) / L, oblocks = r.columns / L;
     // a vector between the places, or those of one tile would share few sets of the cache
@@ -155,8 +146,7 @@ void some_tiles(const Convolution<T>& r, int64_t first, int64_t end, int tall, i
         const int64_t tile = first + t, image = tile / (tall * wide), within = tile % (tall * wide);
         const int i = int(within / wide) * M - 1, j = int(within % wide) * M - 1;
         const Tile<T, M> pixels(r, size_t(image) * r.h * r.w * r.c, i, j, zeros);
-        if (r.mask) transform_tile<T, M, true>(r, pixels, in + size_t(t) * L, block, place);
-        else transform_tile<T, M, false>(r, pixels, in + size_t(t) * L, block, place);
+        transform_tile<T, M>(r, pixels, in + size_t(t) * L, block, place);
     }
     for (int a = 0; a < PLACES; a++)
         multiply<T>(count, {in + a * place, size_t(L), block}, r.c, r.weight + size_t(a) * r.c * r.columns, r.columns, r.cout,
@@ -169,25 +159,20 @@ void some_tiles(const Convolution<T>& r, int64_t first, int64_t end, int tall, i
     }
 }
 
-// TOGETHER: tiles that go through one after another, a multiple of `multiply`'s 6 that leaves the maps in the caches.
-template <class T, int M, int TOGETHER>
-void winograd(const Convolution<T>& r, int threads) {
+template <class T, int M>
+void winograd(const Winograd<T>& r) {
     constexpr int L = Simd<T>::LANES, PLACES = (M + 2) * (M + 2);
+    constexpr int TOGETHER = 24;  // tiles: a multiple of `multiply`'s 6 that leaves the maps in the caches
     const int tall = (r.h + M - 1) / M, wide = (r.w + M - 1) / M;
-    const int64_t tiles = int64_t(r.n) * tall * wide, parts = (tiles + TOGETHER - 1) / TOGETHER;
-    const size_t inner = size_t((r.c + L - 1) / L) * L;
-#pragma omp parallel num_threads(threads)
-    {
-        thread_local std::vector<T> buffer;
-        const size_t ins = PLACES * (TOGETHER * inner + L), outs = PLACES * (TOGETHER * size_t(r.columns) + L);
-        const size_t line = size_t(r.w) * r.c;
-        T* in = aligned(buffer, ins + outs + line);
-        T *out = in + ins, *zeros = out + outs;
-        std::fill(zeros, zeros + line, T(0));
-#pragma omp for schedule(static)
-        for (int64_t part = 0; part < parts; part++)
-            some_tiles<T, M>(r, part * TOGETHER, std::min(tiles, (part + 1) * TOGETHER), tall, wide, zeros, in, out);
-    }
+    const int64_t tiles = int64_t(r.n) * tall * wide;
+    const size_t inner = size_t((r.c + L - 1) / L) * L, line = size_t(r.w) * r.c;
+    const size_t ins = PLACES * (TOGETHER * inner + L), outs = PLACES * (TOGETHER * size_t(r.columns) + L);
+    static thread_local std::vector<T> buffer;
+    T* in = aligned(buffer, ins + outs + line);
+    T *out = in + ins, *zeros = out + outs;
+    std::fill(zeros, zeros + line, T(0));
+    for (int64_t first = 0; first < tiles; first += TOGETHER)
+        some_tiles<T, M>(r, first, std::min(tiles, first + TOGETHER), tall, wide, zeros, in, out);
 }
 
 }  // namespace
