@@ -12,7 +12,7 @@ from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab_projection import onto_hyperplane_l2, onto_hyperplane_linf
 from advrush.attacks.passes.chunks import by_pieces, gradient, pieces, predict
 from advrush.attacks.passes.upload import upload
-from advrush.attacks.threat import Norm, ThreatModel, per_example, refuse_l1, threat_model
+from advrush.attacks.threat import Norm, ThreatModel, flat, like_images, per_example, refuse_l1, threat_model
 from advrush.config import check
 
 PULL = 0.1
@@ -143,8 +143,9 @@ def _nearest(model: nn.Module, point: Tensor, label: Tensor, threat: ThreatModel
 def _step(point: Tensor, origin: Tensor, gap: Tensor, normal: Tensor, threat: ThreatModel) -> Tensor:
     """Return the convex combination of the projections of the point and of the original image, overshot."""
     project = onto_hyperplane_linf if threat.norm == "Linf" else onto_hyperplane_l2
-    w, offset = normal.flatten(1), -gap + (normal * point).flatten(1).sum(dim=-1)
-    from_here, from_home = (project(at.flatten(1), w, offset).view_as(point) for at in (point, origin))
+    w, rows = flat(normal), flat(point)
+    offset = -gap + (w * rows).sum(dim=-1)
+    from_here, from_home = (like_images(project(at, w, offset), point) for at in (rows, flat(origin)))
     here, home = (threat.distance(move, torch.zeros_like(move)).clamp_min(1e-8) for move in (from_here, from_home))
     pull = per_example((here / (here + home)).clamp(0.0, PULL), point)
     return ((point + OVERSHOOT * from_here) * (1 - pull) + (origin + from_home * OVERSHOOT) * pull).clamp(0.0, 1.0)

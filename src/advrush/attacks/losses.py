@@ -7,7 +7,7 @@ their denominators, the plain difference of logits takes their place.
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 TINY = 1e-12
 
@@ -20,7 +20,7 @@ def ce(logits: Tensor, y: Tensor) -> Tensor:
 def margin(logits: Tensor, y: Tensor) -> Tensor:
     """Return the largest other logit minus the label's (Carlini and Wagner 2017)."""
     label = logits.gather(1, y[:, None]).squeeze(1)
-    others = logits.masked_fill(one_hot(y, logits.shape[1]).bool(), -float("inf"))
+    others = logits.scatter(1, y[:, None], -float("inf"))
     return others.amax(dim=1) - label
 
 

@@ -20,7 +20,7 @@ class SquareLinf:
         self.low, self.high = (x - eps).clamp_min(0.0), (x + eps).clamp_max(1.0)
         self.points = (x + eps * upload((2 * stream.each((channels, 1, width)) - 1).sign(), x)).clamp(0.0, 1.0)
         self.stream = stream
-        self.ahead: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.ahead: list[tuple[Tensor, Tensor, Tensor, bool]] = []
         self.window: tuple[slice, ...] = ()
         self.before = self.points
 
@@ -37,12 +37,13 @@ class SquareLinf:
         """Paint a square; return True (N,) where that changes the image."""
         height, width = self.points.shape[2:]
         side = min(side, height, width)
-        row, column, sign = self._next()
+        row, column, sign, undecided = self._next()
         top, left = int(row * (height - side)), int(column * (width - side))
         self.window = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
         self.before = self.points[self.window].clone()
         painted = torch.where(sign > 0, self.high[self.window], self.low[self.window])
-        painted = torch.where(sign == 0, self.before, painted)
+        if undecided:
+            painted = torch.where(sign == 0, self.before, painted)
         self.points[self.window] = painted
         return (painted != self.before).flatten(1).any(dim=1)
 
@@ -50,10 +51,12 @@ class SquareLinf:
         """Keep the square on these examples, and take it off the others."""
         self.points[self.window] = torch.where(better.view(-1, 1, 1, 1), self.points[self.window], self.before)
 
-    def _next(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _next(self) -> tuple[Tensor, Tensor, Tensor, bool]:
         if not self.ahead:
             channels = self.points.shape[1]
             numbers = self.stream.common(AHEAD * (2 + channels)).view(AHEAD, 2 + channels)
-            signs = upload((2 * numbers[:, 2:] - 1).sign(), self.points).view(AHEAD, 1, channels, 1, 1)
-            self.ahead = list(zip(numbers[:, 0], numbers[:, 1], signs, strict=True))[::-1]
+            drawn = (2 * numbers[:, 2:] - 1).sign()
+            signs = upload(drawn, self.points).view(AHEAD, 1, channels, 1, 1)
+            undecided = (drawn == 0).any(dim=1).tolist()
+            self.ahead = list(zip(numbers[:, 0], numbers[:, 1], signs, undecided, strict=True))[::-1]
         return self.ahead.pop()

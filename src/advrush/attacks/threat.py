@@ -24,6 +24,23 @@ def per_example(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.dim() - 1))
 
 
+def flat(x: Tensor) -> Tensor:
+    """Return examples (N, C, H, W) as rows (N, D) in the order in which they lie in memory, without a copy."""
+    return (x.permute(0, 2, 3, 1) if _channels_last(x) else x).flatten(1)
+
+
+def like_images(rows: Tensor, like: Tensor) -> Tensor:
+    """Return rows (N, D) in the memory's order of `like` (N, C, H, W) as images."""
+    if not _channels_last(like):
+        return rows.view_as(like)
+    n, channels, height, width = like.shape
+    return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _channels_last(x: Tensor) -> bool:
+    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
 @dataclass(frozen=True)
 class ThreatModel(ABC):
     """All images in [0, 1] within `eps` of the original; `eps` in pixel units, where 1 is white."""
@@ -87,7 +104,7 @@ class Linf(ThreatModel):
 
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """Return `x_adv` clipped to x ± eps and [0, 1]."""
-        return torch.minimum(torch.maximum(x_adv, x - self.eps), x + self.eps).clamp(0.0, 1.0)
+        return torch.clamp(x_adv, x - self.eps, x + self.eps).clamp_(0.0, 1.0)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the gradient's sign."""
@@ -108,7 +125,7 @@ class Linf(ThreatModel):
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the largest absolute difference (N,)."""
-        return (a - b).flatten(1).abs().amax(dim=1)
+        return (a - b).abs().amax(dim=tuple(range(1, a.dim())))
 
 
 @dataclass(frozen=True)

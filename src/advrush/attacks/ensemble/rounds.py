@@ -14,7 +14,7 @@ from advrush.attacks.ensemble.runnable import Runnable
 from advrush.attacks.gate import seeded_globally
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.classes import largest, told
-from advrush.attacks.passes.fast_model import exact_model
+from advrush.attacks.passes.fast_model import FastModel, exact_model
 from advrush.attacks.threat import Norm, threat_model
 from advrush.modes import evaluating, frozen
 
@@ -81,7 +81,10 @@ class Staged(Runnable):
 
         def attack(model: nn.Module, rows: Tensor | slice, stream: RandomStream) -> tuple[Tensor, Tensor]:
             aim = {} if targets is None else {"targets": targets[rows]}
-            return self.attack_round(model, x[rows], y[rows], number=number, stream=stream, **aim)
+            own = x[rows]
+            given = model.laid_out(own) if isinstance(model, FastModel) else own
+            points, claimed = self.attack_round(model, given, y[rows], number=number, stream=stream, **aim)
+            return torch.empty_like(own).copy_(points), claimed
 
         points, claimed = attack(model, slice(None), stream)
         exact = exact_model(model)

@@ -37,7 +37,8 @@ def pieces(x: Tensor, times: int = 1) -> list[slice]:
 def predict(model: nn.Module, x: Tensor) -> Tensor:
     """Return the logits (N, K), without a graph."""
     with torch.no_grad():
-        return torch.cat([model(x[rows]) for rows in pieces(x, FORWARD_ALONE)])
+        parts = [model(x[rows]) for rows in pieces(x, FORWARD_ALONE)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def device_of(model: nn.Module, otherwise: torch.device) -> torch.device:
@@ -68,7 +69,7 @@ def _input_gradient(total: Tensor, part: Tensor) -> Tensor:
     if not total.requires_grad:
         return torch.zeros_like(part)
     found = torch.autograd.grad(total, part, materialize_grads=True)[0]
-    return found.contiguous() if part.is_contiguous() else found
+    return found if found.stride() == part.stride() else torch.empty_like(part).copy_(found)
 
 
 def by_pieces(attack: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:

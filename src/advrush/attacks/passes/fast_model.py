@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -59,12 +60,18 @@ class FastModel(nn.Module):
         if self._folds and not self.network.training:
             self._folds, self.folded = False, folded(self.network, x[:PROBES].detach())
         network = self.network if self.network.training or self.folded is None else self.folded
-        with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        low = self.dtype != torch.float32
+        changes = low or torch.is_autocast_enabled(x.device.type)  # entering the context takes longer than a small layer
+        with torch.autocast(x.device.type, dtype=self.dtype, enabled=low) if changes else nullcontext():
             logits: Tensor = in_layout(self.layout, network, x, otherwise=self._keep_plain)
         return logits.to(x.dtype)
 
+    def laid_out(self, x: Tensor) -> Tensor:
+        """Return images (N, C, H, W) in the layout in which they pass: an attack that keeps it copies none of them."""
+        return x.to(memory_format=self.layout) if x.dim() == 4 else x
+
     def _keep_plain(self) -> None:
-        self.layout = torch.preserve_format
+        self.layout = torch.contiguous_format
 
 
 def in_layout(
@@ -80,10 +87,10 @@ def in_layout(
     try:
         return function(*(each.to(memory_format=layout) for each in images))
     except RuntimeError as error:
-        if layout is torch.preserve_format or is_out_of_memory(error):
+        if layout is not torch.channels_last or is_out_of_memory(error):
             raise
     otherwise()
-    return function(*images)
+    return function(*(each.contiguous() for each in images))
 
 
 class _Exact(nn.Module):
