@@ -12,8 +12,9 @@ from advrush.attacks.apgd_sparse import SparseAscent, sparse_checkpoints
 from advrush.attacks.apgd_state import Ascent, checkpoints
 from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.passes.chunks import by_pieces, gradient
+from advrush.attacks.passes.found import note_found
 from advrush.attacks.passes.upload import upload
-from advrush.attacks.threat import Norm, per_example, threat_model
+from advrush.attacks.threat import Norm, threat_model
 
 MOMENTUM = 0.75
 RowValue = Callable[[Tensor, Tensor], Tensor]
@@ -73,8 +74,7 @@ def _run(
     def evaluate_at(points: Tensor) -> tuple[Tensor, Tensor]:
         logits, loss, grad = _measure(model, points, places[rows], value, attack.eot_iter)
         new = succeeds(logits, places[rows]) & ~broken[rows]
-        found[rows] = torch.where(per_example(new, x), points, found[rows])
-        broken[rows] |= new
+        note_found(found, broken, rows, new, points)
         return loss, grad
 
     sparse = attack.norm == "L1"

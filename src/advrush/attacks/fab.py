@@ -11,6 +11,7 @@ from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab_projection import onto_hyperplane_l2, onto_hyperplane_linf
 from advrush.attacks.passes.chunks import by_pieces, gradient, pieces, predict
+from advrush.attacks.passes.found import note_found
 from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, ThreatModel, flat, like_images, per_example, refuse_l1, threat_model
 from advrush.config import check
@@ -96,8 +97,7 @@ def _walk(
         point = _step(point, origin, gap, normal, threat)
         wrong = predict(model, point).argmax(dim=1) != label
         new = wrong & (threat.distance(point, origin) <= threat.eps)
-        found[rows] = torch.where(per_example(new, x), point, found[rows])
-        broken[rows] |= new
+        note_found(found, broken, rows, new, point)
         point = torch.where(per_example(wrong, x), origin + (point - origin) * BACK, point)
         if x.device.type == "cpu" or step % 10 == 9:
             left = (~broken[rows]).nonzero().flatten()

@@ -1,9 +1,9 @@
 """A graph of convolutions with fixed weights as one call of compiled kernels, forward and backward for its inputs.
 
-A few images go through all layers before the next ones begin, so that their maps stay in the cache, and no operation is
-called for each of them. 3x3 convolutions of stride 1 go by Winograd's algorithm where that gains (`winograd`), others as
-one product of patches with a matrix. Sums and ReLUs are part of the convolution before them. Of each ReLU a bit for each
-number is kept for the backward pass.
+A few images go through all layers before the next ones begin, so that their maps stay in the cache and Python calls
+once. 3x3 convolutions of stride 1 go by Winograd's algorithm where that gains (`winograd`), others as one product of
+patches with a matrix. Sums and ReLUs are part of the convolution before them. Of each ReLU a bit for each number is
+kept for the backward pass.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import conv2d
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d
 
 from advrush.kernels import native
 from advrush.kernels.separable_conv import empty_map
 from advrush.kernels.winograd import Outputs, gains, outputs_of, padded, transformed
 
 Size = tuple[int, int, int]
-LARGEST = 1 << 17
-"""Weights of the largest direct convolution that is no slower than the library's, which blocks for the caches."""
+LARGEST, LARGEST_POINTWISE = 1 << 17, 1 << 13
+"""Weights of the largest direct convolutions that are given to the kernels: any, and 1x1 of stride 1."""
+FEW = 4
+"""Most channels of images."""
+POOL, DIRECT = -1, 0
 CACHE = 512 << 10
 """Bytes that the maps of the images that go through together may take."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Convolution:
     """One convolution: `y = source * weight + bias + residual`, rectified on request.
 
     Square filters, borders and strides, no groups, no dilation.
@@ -55,9 +58,40 @@ class Layer:
         return k == 3 and self.stride == self.padding == 1 and gains(cout, c)
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Averages over windows that do not overlap."""
+
+    source: int
+    window: int | None = None
+    """Side of a window, at least 1; None with `side`."""
+    side: int | None = None
+    """Side of the output, at least 1, which divides the input's; None with `window`."""
+
+    residual = None
+    relu = False
+
+    def window_for(self, size: Size) -> int | None:
+        """Return the side of a window on a map of this size, None where windows do not fit."""
+        _, height, width = size
+        window = self.window or height // (self.side or 1)
+        fits = window > 0 and height % window == 0 and width % window == 0
+        return window if fits and (self.window or width // window == self.side) else None
+
+    def plainly(self, x: Tensor) -> Tensor:
+        """Return the averages by torch's own operations."""
+        return avg_pool2d(x, self.window) if self.window else adaptive_avg_pool2d(x, self.side or 1)
+
+
 def is_quick(weight: Tensor, stride: int, padding: int) -> bool:
-    """Return whether the kernels are no slower than the library's convolution with this weight (C', C, k, k)."""
-    return Layer(weight, None, stride, padding, 0).may_use_tiles or weight.numel() <= LARGEST
+    """Return whether the kernels are about as quick as the library's convolution with this weight (C', C, k, k).
+
+    The library blocks large products for the caches. Its own gradient for images of few channels is slow.
+    """
+    _, c, k, _ = weight.shape
+    if stride == 1 and c > FEW:
+        return weight.numel() <= LARGEST_POINTWISE if k == 1 else Convolution(weight, None, 1, padding, 0).may_use_tiles
+    return weight.numel() <= LARGEST
 
 
 class _Plan(NamedTuple):
@@ -74,19 +108,23 @@ class _Plan(NamedTuple):
 class ConvGraph:
     """Convolutions that read given maps or each other, with the weights that they are made with."""
 
-    def __init__(self, layers: Sequence[Layer], given: int, outputs: Sequence[int]) -> None:
+    def __init__(self, layers: Sequence[Convolution | Pool], given: int, outputs: Sequence[int]) -> None:
         """Take the layers in an order in which each reads earlier states.
 
         Args:
-            layers: the convolutions, at least one.
+            layers: at least one of them a convolution.
             given: how many maps the graph is called with.
             outputs: the states that it returns, each made by a layer.
         """
         assert layers and all(given <= k < given + len(layers) for k in outputs)
         self.layers, self.given, self.outputs = tuple(layers), given, tuple(outputs)
-        self.dtype = layers[0].weight.dtype
+        self.dtype = next(layer.weight.dtype for layer in layers if isinstance(layer, Convolution))
         self._plans: dict[tuple[Size, ...], _Plan] = {}
-        self._prepared: dict[tuple[int, str], Tensor] = {}
+        self._prepared: dict[tuple[int, Outputs | None, bool], Tensor] = {}
+
+    def __reduce__(self) -> tuple[type[ConvGraph], tuple[object, ...]]:
+        """Copy layers alone: plans hold the addresses of weights."""
+        return ConvGraph, (self.layers, self.given, self.outputs)
 
     def applies(self, *given: Tensor) -> bool:
         """Return whether the kernels take these maps (N, C, H, W): on a CPU, channels last, no autocast."""
@@ -126,6 +164,9 @@ class ConvGraph:
         """Return the outputs by torch's own operations, for maps that the kernels do not take."""
         states = list(given)
         for layer in self.layers:
+            if isinstance(layer, Pool):
+                states.append(layer.plainly(states[layer.source]))
+                continue
             y = conv2d(states[layer.source], layer.weight, layer.bias, layer.stride, layer.padding)
             y = y if layer.residual is None else y + states[layer.residual]
             states.append(torch.relu(y) if layer.relu else y)
@@ -135,6 +176,13 @@ class ConvGraph:
         """Return the size of each state; None where the maps do not fit the layers."""
         states = list(sizes)
         for layer in self.layers:
+            if isinstance(layer, Pool):
+                channels, height, width = states[layer.source]
+                window = layer.window_for(states[layer.source])
+                if window is None:
+                    return None
+                states.append((channels, height // window, width // window))
+                continue
             (cout, c, k, _), (channels, *sides) = layer.weight.shape, states[layer.source]
             height, width = ((side + 2 * layer.padding - k) // layer.stride + 1 for side in sides)
             states.append((cout, height, width))
@@ -165,23 +213,17 @@ class ConvGraph:
             numbers += [*size, forward[k], back[k], output]
         weights: list[Tensor] = []
         for i, layer in enumerate(self.layers):
+            if isinstance(layer, Pool):
+                window = layer.window_for(states[layer.source]) or 0
+                numbers += [layer.source, -1, POOL, window, window, *[0] * 7]
+                continue
             tile: Outputs | None = outputs_of(*states[layer.source][1:]) if layer.may_use_tiles else None
-            own = [self._weight(i, tile, backward=False), self._weight(i, tile, backward=True)]
-            bias = None if layer.bias is None else self._bias(i)
+            own = [self._weight(i, layer, tile, backward=False), self._weight(i, layer, tile, backward=True)]
+            bias = None if layer.bias is None else padded(layer.bias.detach())
             residual = -1 if layer.residual is None else layer.residual
-            numbers += [
-                layer.source,
-                residual,
-                tile or 0,
-                layer.weight.shape[-1],
-                layer.stride,
-                layer.padding,
-                int(layer.relu),
-            ]
-            numbers += [
-                *(each.shape[-1] for each in own),
-                *(0 if each is None else each.data_ptr() for each in (*own, bias)),
-            ]
+            shape = layer.weight.shape[-1], layer.stride, layer.padding
+            numbers += [layer.source, residual, tile or DIRECT, *shape, int(layer.relu)]
+            numbers += [*(each.shape[-1] for each in own), *(0 if t is None else t.data_ptr() for t in (*own, bias))]
             weights += [*own, *([] if bias is None else [bias])]
         packed, masks = struct.pack(f"={len(numbers)}q", *numbers), torch.empty(1, dtype=torch.int64)
         native.call("conv_graph_masks", self.dtype, packed, masks)
@@ -196,24 +238,16 @@ class ConvGraph:
             lives.append((k - self.given, last))
         return lives
 
-    def _weight(self, i: int, tile: Outputs | None, *, backward: bool) -> Tensor:
-        key = (i, f"{tile} {backward}")
+    def _weight(self, i: int, layer: Convolution, tile: Outputs | None, *, backward: bool) -> Tensor:
+        key = (i, tile, backward)
         if key not in self._prepared:
-            weight = self.layers[i].weight.detach()
+            weight = layer.weight.detach()
             if tile is not None:
                 made = transformed(weight.flip(2, 3).transpose(0, 1) if backward else weight, tile)
             else:
                 matrix = weight.permute(0, 2, 3, 1).flatten(1)  # a patch in the order of channels last
                 made = padded(matrix if backward else matrix.t())
             self._prepared[key] = made
-        return self._prepared[key]
-
-    def _bias(self, i: int) -> Tensor:
-        key = (i, "bias")
-        if key not in self._prepared:
-            bias = self.layers[i].bias
-            assert bias is not None
-            self._prepared[key] = padded(bias.detach())
         return self._prepared[key]
 
 

@@ -1,16 +1,16 @@
-"""Give convolutions with fixed weights to compiled kernels: with the sum and ReLU behind them, and whole runs in one call."""
+"""Give convolutions with fixed weights to compiled kernels: with sums, ReLUs and pools, whole runs in one call."""
 
 from __future__ import annotations
 
 import copy
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.functional import relu
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, relu
 
-from advrush.kernels.conv_graph import ConvGraph, Layer, is_quick
+from advrush.kernels.conv_graph import ConvGraph, Convolution, Pool, is_quick
 
 ADDS = (operator.add, operator.iadd, torch.add)
 RELUS = (torch.relu, torch.relu_, relu)
@@ -25,18 +25,32 @@ class FusedConvolution(nn.Module):
         self.convolution = copy.deepcopy(convolution).requires_grad_(False)
         self.padding, self.rectified = padding, rectified
 
-    def layer(self, source: int, residual: int | None) -> Layer:
+    def layer(self, source: int, residual: int | None = None) -> Convolution:
         """Return what the kernels need to know."""
         own = self.convolution
-        return Layer(own.weight, own.bias, own.stride[0], self.padding, source, residual, self.rectified)
+        return Convolution(own.weight, own.bias, own.stride[0], self.padding, source, residual, self.rectified)
+
+
+class FusedPool(NamedTuple):
+    """An average pool of windows that do not overlap, of one side or as many as make an output of one side."""
+
+    window: int | None
+    side: int | None
+
+    def layer(self, source: int) -> Pool:
+        """Return what the kernels need to know."""
+        return Pool(source, self.window, self.side)
+
+
+Fused = FusedConvolution | FusedPool
 
 
 class FusedRun(nn.Module):
-    """Convolutions that follow each other without another operation between them, in one call."""
+    """Convolutions and pools that follow each other without another operation between them, in one call."""
 
-    def __init__(self, convolutions: list[FusedConvolution], graph: ConvGraph) -> None:
+    def __init__(self, parts: list[Fused], graph: ConvGraph) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(convolutions)
+        self.convolutions = nn.ModuleList(part for part in parts if isinstance(part, FusedConvolution))
         self.graph = graph
 
     def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -50,7 +64,7 @@ def fuse(network: fx.GraphModule) -> int:
 
     Only nodes that nobody else reads are fused with what reads them.
     """
-    fused: dict[fx.Node, FusedConvolution] = {}
+    fused: dict[fx.Node, Fused] = {}
     for node in list(network.graph.nodes):
         module = _module(network, node)
         if type(module) is nn.Conv2d and len(node.args) == 1 and not node.kwargs:
@@ -58,35 +72,35 @@ def fuse(network: fx.GraphModule) -> int:
             if padding is not None and _plain(module) and is_quick(module.weight, module.stride[0], padding):
                 new, convolution = _replace(network, node, module, padding)
                 fused[new] = convolution
-    run: list[fx.Node] = []
+    count, run = len(fused), list[fx.Node]()
     for node in list(network.graph.nodes):  # the last is the output, which ends a run
+        pool = _pool(network, node) if node.args and node.args[0] in run else None
+        if pool is not None:
+            fused[node] = pool
         if node in fused:
             run.append(node)
         elif node.op not in ("placeholder", "get_attr") and run:
             _join(network, run, fused)
             run = []
-    return len(fused)
+    return count
 
 
-def _join(network: fx.GraphModule, run: list[fx.Node], fused: dict[fx.Node, FusedConvolution]) -> None:
+def _join(network: fx.GraphModule, run: list[fx.Node], fused: dict[fx.Node, Fused]) -> None:
     """Make one node of those of a run, between which nothing else is computed."""
-    given = list(dict.fromkeys(each for node in run for each in node.args if each not in run))
+    read = {node: [each for each in node.args if isinstance(each, fx.Node)] for node in run}
+    given = list(dict.fromkeys(each for node in run for each in read[node] if each not in run))
     state = {each: k for k, each in enumerate([*given, *run])}
-    layers = [fused[node].layer(*(state[each] for each in node.args), *[None] * (2 - len(node.args))) for node in run]  # type: ignore[index]
     outputs = [node for node in run if any(user not in run for user in node.users)]
+    parts = [fused[node] for node in run]
+    layers = [part.layer(*(state[each] for each in read[node])) for part, node in zip(parts, run, strict=True)]
     name = f"run_{run[0].name}"
-    network.add_submodule(
-        name, FusedRun([fused[node] for node in run], ConvGraph(layers, len(given), [state[node] for node in outputs]))
-    )
+    network.add_submodule(name, FusedRun(parts, ConvGraph(layers, len(given), [state[node] for node in outputs])))
     with network.graph.inserting_before(run[-1]):
         new = network.graph.call_module(name, tuple(given))
-        maps = (
-            [network.graph.call_function(operator.getitem, (new, i)) for i in range(len(outputs))]
-            if len(outputs) > 1
-            else [new]
-        )
-    for node, each in zip(outputs, maps, strict=True):
-        node.replace_all_uses_with(each, delete_user_cb=lambda user: user not in run)
+        several = len(outputs) > 1
+        for i, node in enumerate(outputs):
+            each = network.graph.call_function(operator.getitem, (new, i)) if several else new
+            node.replace_all_uses_with(each, delete_user_cb=lambda user: user not in run)
     for node in reversed(run):
         network.graph.erase_node(node)
 
@@ -127,6 +141,31 @@ def _replace(
     for old in dict.fromkeys((last, *_before(last, node))):
         network.graph.erase_node(old)
     return new, fused
+
+
+def _pool(network: fx.GraphModule, node: fx.Node) -> FusedPool | None:
+    """Return the average pool that a node is, None for any other operation and for windows that overlap."""
+    module = _module(network, node)
+    if isinstance(module, nn.Module) and not _hooked(module) and len(node.args) == 1 and not node.kwargs:
+        if type(module) is nn.AdaptiveAvgPool2d:
+            side = _one(module.output_size)
+            return None if side is None else FusedPool(None, side)
+        if type(module) is nn.AvgPool2d:
+            window, step, border = (_one(size) for size in (module.kernel_size, module.stride, module.padding))
+            plain = window is not None and window == step and border == 0 and module.divisor_override is None
+            return FusedPool(window, None) if plain and not module.ceil_mode else None
+    if node.op == "call_function" and len(node.args) == 2 and not node.kwargs:
+        size = _one(node.args[1])
+        if size is not None and node.target in (avg_pool2d, adaptive_avg_pool2d):
+            return FusedPool(size, None) if node.target is avg_pool2d else FusedPool(None, size)
+    return None
+
+
+def _one(size: Any) -> int | None:
+    """Return a size that is alike in both directions, None for any other."""
+    alike = set(size) if isinstance(size, (tuple, list)) else {size}
+    (found,) = alike if len(alike) == 1 else (None,)
+    return found if isinstance(found, int) else None
 
 
 def _before(last: fx.Node, node: fx.Node) -> list[fx.Node]:

@@ -1,7 +1,7 @@
 """Keep freed memory in the process while an attack runs on a CPU.
 
-An attack makes maps of the same sizes in every pass. glibc's allocator gives large freed blocks back to the system, which
-hands them out again page by page and filled with zeros: on small networks a third of a forward pass.
+An attack makes maps of the same sizes in every pass. glibc's allocator gives large freed blocks back to the system,
+which hands them out again page by page and filled with zeros: on small networks a third of a forward pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
 _MIB = 1 << 20
 WITHIN = {_MMAP_THRESHOLD: 256 * _MIB, _TRIM_THRESHOLD: 1024 * _MIB, _TOP_PAD: 64 * _MIB}
-"""Blocks of up to 256 MiB come from the heap, which keeps up to 1 GiB of what is freed at its end and grows by 64 MiB."""
+"""Blocks of up to 256 MiB come from the heap, which keeps up to 1 GiB that is free at its end and grows by 64 MiB."""
 AFTERWARDS = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 64 * _MIB, _TOP_PAD: 128 << 10}
 """What glibc's own adjustment comes to where large blocks are freed; no call brings the adjustment itself back."""
 

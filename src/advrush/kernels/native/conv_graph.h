@@ -1,7 +1,7 @@
 // A graph of convolutions with fixed weights in one call: forward, and backward for its inputs, a few images at a time.
 //
 // The first states are given maps; each layer makes one more: a convolution of an earlier state, plus another one on request,
-// rectified on request. Some states are put out. The states of a few images stay in the cache, and what the backward pass
+// rectified on request; or an earlier state averaged over windows. Some states are put out. The states of a few images stay in the cache, and what the backward pass
 // needs of them is kept: which lanes each ReLU leaves, a bit for each number.
 
 #pragma once
@@ -18,10 +18,12 @@ struct State {
     size_t size() const { return size_t(c * h * w); }
 };
 
+constexpr int64_t DIRECT = 0, POOL = -1;
+
 template <class T>
 struct Layer {
     int64_t source, residual;      // states; -1 for no residual
-    int64_t tile;                  // outputs of a Winograd tile's side, 2 or 4; 0 for a direct convolution
+    int64_t tile;                  // outputs of a Winograd tile's side, 2 or 4; DIRECT or POOL
     int64_t k, s, pad, relu;
     int64_t columns, back_columns;
     const T *weight, *back, *bias;
@@ -70,6 +72,40 @@ void keep_positive(T* dy, int64_t pixels, int64_t c, const Lanes* bits) {
         }
 }
 
+// y (n, h / k, w / k, c) = the averages of windows k x k of x (n, h, w, c).
+template <class T>
+void pool_forward(const Sizes& r, const T* x, T* y) {
+    constexpr int L = Simd<T>::LANES;
+    const Vec<T> share = every(T(1) / (r.k * r.k));
+    for (int p = 0; p < r.n * r.ho * r.wo; p++, y += r.cout) {
+        const T* corner = x + (size_t(p / r.wo) * r.k * r.w + size_t(p % r.wo) * r.k) * r.c;
+        for (int channel = 0; channel < r.c; channel += L) {
+            Vec<T> sum{};
+            for (int a = 0; a < r.k; a++)
+                for (int b = 0; b < r.k; b++) sum += load_channels(corner + (size_t(a) * r.w + b) * r.c + channel, r.c - channel);
+            store_channels(y + channel, sum * share, r.c - channel);
+        }
+    }
+}
+
+template <class T>
+void pool_backward(const Sizes& r, const T* dy, bool adds, T* dx) {
+    constexpr int L = Simd<T>::LANES;
+    const Vec<T> share = every(T(1) / (r.k * r.k));
+    for (int p = 0; p < r.n * r.ho * r.wo; p++, dy += r.cout) {
+        T* corner = dx + (size_t(p / r.wo) * r.k * r.w + size_t(p % r.wo) * r.k) * r.c;
+        for (int channel = 0; channel < r.c; channel += L) {
+            const int left = r.c - channel;
+            const Vec<T> v = load_channels(dy + channel, left) * share;
+            for (int a = 0; a < r.k; a++)
+                for (int b = 0; b < r.k; b++) {
+                    T* to = corner + (size_t(a) * r.w + b) * r.c + channel;
+                    store_channels(to, adds ? load_channels(to, left) + v : v, left);
+                }
+        }
+    }
+}
+
 // Convolve from x to y with `weight`, by tiles of `tile` outputs.
 template <class T>
 void by_tiles(int64_t tile, const Winograd<T>& r) {
@@ -91,10 +127,12 @@ void images_forward(const Convolutions<T>& g, int64_t first, int64_t n, int64_t 
         const State &from = g.state[layer.source], &to = g.state[g.given + i];
         const T *x = place(layer.source), *residual = layer.residual < 0 ? nullptr : place(layer.residual);
         T* z = place(g.given + i);
-        if (layer.tile)
+        const Sizes sizes = g.sizes(layer, from, to, n);
+        if (layer.tile == POOL) pool_forward(sizes, x, z);
+        else if (layer.tile != DIRECT)
             by_tiles<T>(layer.tile, {int(n), int(from.h), int(from.w), int(from.c), int(to.c), int(layer.columns), x, layer.weight,
                                      layer.bias, residual, layer.relu != 0, z});
-        else direct_forward<T>(g.sizes(layer, from, to, n), x, layer.weight, int(layer.columns), layer.bias, residual, layer.relu != 0, z);
+        else direct_forward<T>(sizes, x, layer.weight, int(layer.columns), layer.bias, residual, layer.relu != 0, z);
         if (masks && layer.relu) note_positive(z, n * to.h * to.w, to.c, g.bits_of(i, masks, first, total));
     }
 }
@@ -126,10 +164,12 @@ void images_backward(const Convolutions<T>& g, int64_t first, int64_t n, int64_t
         T* target = place(layer.source);
         if (!target) continue;
         const bool adds = written[layer.source];
-        if (layer.tile)
+        const Sizes sizes = g.sizes(layer, from, to, n);
+        if (layer.tile == POOL) pool_backward(sizes, place(k), adds, target);
+        else if (layer.tile != DIRECT)
             by_tiles<T>(layer.tile, {int(n), int(to.h), int(to.w), int(to.c), int(from.c), int(layer.back_columns), place(k), layer.back,
                                      nullptr, adds ? target : nullptr, false, target});
-        else direct_backward<T>(g.sizes(layer, from, to, n), place(k), layer.back, int(layer.back_columns), adds, target);
+        else direct_backward<T>(sizes, place(k), layer.back, int(layer.back_columns), adds, target);
         written[layer.source] = true;
     }
     for (int64_t k = 0; k < g.given; k++)

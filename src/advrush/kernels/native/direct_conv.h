@@ -14,6 +14,12 @@ struct Sizes {
     int patch() const { return k * k * c; }
 };
 
+template <class T>
+inline void copy(const T* from, int count, T* to) {  // a library's call takes longer than the few vectors that there are
+    constexpr int L = Simd<T>::LANES;
+    for (int m = 0; m < count; m += L) store_channels(to + m, load_channels(from + m, count - m), count - m);
+}
+
 // The patches (wo, k, k, c) under a row of outputs.
 template <class T>
 void gather_row(const Sizes& r, const T* image, int i, T* patches) {
@@ -28,9 +34,8 @@ void gather_row(const Sizes& r, const T* image, int i, T* patches) {
                 std::fill(to, to + line, T(0));
                 continue;
             }
-            std::fill(to, to + size_t(first) * r.c, T(0));
-            std::copy(from + int64_t(left + first) * r.c, from + int64_t(left + end) * r.c, to + size_t(first) * r.c);
-            std::fill(to + size_t(end) * r.c, to + line, T(0));
+            if (end - first < r.k) std::fill(to, to + line, T(0));
+            copy(from + int64_t(left + first) * r.c, (end - first) * r.c, to + size_t(first) * r.c);
         }
     }
 }
