@@ -12,6 +12,7 @@ from torch.nn.functional import relu
 from advrush.attacks import AutoAttack, FastModel
 from advrush.attacks.passes.fuse_convolutions import FusedConvolution
 from advrush.kernels import native
+from advrush.models.build import build
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="no compiled kernels")
 
@@ -100,6 +101,49 @@ def test_what_is_fused(end: Callable[[Tensor, Tensor], Tensor], relus: int, othe
     names = [target if isinstance(target, str) else target.__name__ for target in left]
     assert sum("relu" in name for name in names) == relus
     assert sum("add" in name for name in names) == others
+
+
+@pytest.mark.parametrize(("name", "operations"), [("resnet18", ["flatten", "linear"]), ("densenet121", None)])
+def test_the_projects_networks_are_fused(name: str, operations: list[str] | None) -> None:
+    model = build(name, channels=16).eval()
+    x = torch.rand(2, 3, 32, 32)
+    fast = FastModel(model, fold=True, channels_last=True)
+    torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-5)
+    assert fast.folded is not None
+    runs = [node for node in fast.folded.graph.nodes if str(node.target).startswith("run_")]
+    assert runs
+    if operations is not None:  # a single run, and what is no convolution
+        assert [node.name for node in fast.folded.graph.nodes][2:-1] == operations
+        assert len(runs) == 1
+
+
+class Sliced(nn.Module):
+    """Reads parts of what a convolution gives, and a convolution of a class of its own."""
+
+    class Own(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.own = nn.Conv2d(3, 16, 3, 1, 1), nn.Conv2d(16, 16, 3, 1, 1), self.Own(16, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = relu(self.first(x))
+        y = self.second(z[:, :, ::2, 1:])
+        logits: Tensor = self.own(relu(y + z[:, :, ::2, 1:])).mean(dim=(2, 3))
+        return logits
+
+
+def test_what_is_read_in_parts_or_computed_otherwise_stays() -> None:
+    torch.manual_seed(0)
+    model, x = Sliced().double().eval(), torch.rand(3, 3, 8, 9, dtype=torch.float64, requires_grad=True)
+    fast = FastModel(model, fold=True, channels_last=True)
+    mine, theirs = fast(x), model(x)
+    assert len(fused_in(fast)) == 2
+    torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+    own, other = (torch.autograd.grad(logits.square().sum(), x)[0] for logits in (mine, theirs))
+    torch.testing.assert_close(own, other, rtol=1e-10, atol=1e-12)
 
 
 class Overwriting(nn.Module):

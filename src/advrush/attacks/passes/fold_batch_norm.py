@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from advrush.attacks.passes.fuse_convolutions import fuse
+from advrush.attacks.passes.fuse_convolutions import fuse, known_convolution
 from advrush.kernels import native
 
 AGREEMENT = 1e-4
@@ -26,32 +28,34 @@ def folded(model: nn.Module, x: Tensor) -> nn.Module | None:
     """
     devices = [x.device] if x.is_cuda else []
     with torch.random.fork_rng(devices=devices):  # a random model's next numbers are not used up here
-        return _fused(model, x) or _folded(model, x)
-
-
-def _folded(model: nn.Module, x: Tensor) -> nn.Module | None:
-    try:
-        network = fx.symbolic_trace(model)
+        try:
+            network = fx.GraphModule(model, _Tracer().trace(model))
+        except Exception:  # whatever the model's own code raises when it meets a stand-in for its input
+            return None
         count = _fold_all(network)
-        return network if count and _agree(model, network, x) else None
-    except Exception:  # whatever the model's own code raises when it meets a stand-in for its input
-        return None
+        fused = _fused(model, network, x)
+        return fused or (network if count and _agree(model, network, x) else None)
 
 
-def _fused(model: nn.Module, x: Tensor) -> nn.Module | None:
+class _Tracer(fx.Tracer):
+    """Records calls of convolutions, not what they do."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Return whether a module is called as a whole."""
+        return known_convolution(m) is not None or super().is_leaf_module(m, module_qualified_name)
+
+
+def _fused(model: nn.Module, network: fx.GraphModule, x: Tensor) -> nn.Module | None:
+    """Return a copy of the folded network whose convolutions are fused, None where none gains or it would differ."""
     if x.device.type != "cpu" or x.dim() != 4 or native.library() is None:
         return None
-    try:
-        network = fx.symbolic_trace(model)
-        _fold_all(network)
-        if not fuse(network):
-            return None
-        network.recompile()
-        network.delete_all_unused_submodules()
-        x = x.contiguous(memory_format=torch.channels_last)
-        return network if _agree(model, network, x) and _gradients_agree(model, network, x) else None
-    except Exception:  # as above, and what autograd raises where a later operation changes a map in place
+    fused = fx.GraphModule(network, copy.deepcopy(network.graph))
+    if not fuse(fused):
         return None
+    fused.recompile()
+    fused.delete_all_unused_submodules()
+    x = x.contiguous(memory_format=torch.channels_last)
+    return fused if _agree(model, fused, x) and _gradients_agree(model, fused, x) else None
 
 
 def _fold_all(network: fx.GraphModule) -> int:
@@ -64,12 +68,18 @@ def _fold_all(network: fx.GraphModule) -> int:
 def _agree(model: nn.Module, network: nn.Module, x: Tensor) -> bool:
     with torch.no_grad():
         logits: Tensor = model(x)
-        difference = (network(x) - logits).abs().max()
+        try:
+            difference = (network(x) - logits).abs().max()
+        except Exception:  # a model that asks for its input's values or shape goes wrong where these are others
+            return False
         return bool(difference <= AGREEMENT * logits.abs().max())
 
 
 def _gradients_agree(model: nn.Module, network: nn.Module, x: Tensor) -> bool:
-    own, new = (_gradient(each, x) for each in (model, network))
+    try:
+        own, new = (_gradient(each, x) for each in (model, network))
+    except RuntimeError:  # what autograd raises where a later operation changes a map in place, or the graph is cut
+        return False
     return bool((new - own).norm() <= NEAR * own.norm())
 
 
@@ -84,8 +94,9 @@ def _fold(network: fx.GraphModule, node: fx.Node) -> bool:
     before = node.args[0] if len(node.args) == 1 and not node.kwargs else None
     if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
         return False
-    norm, convolution = (network.get_submodule(str(each.target)) for each in (node, before))
-    if type(norm) is not nn.BatchNorm2d or type(convolution) is not nn.Conv2d or len(before.users) > 1:
+    norm = network.get_submodule(str(node.target))
+    convolution = known_convolution(network.get_submodule(str(before.target)))
+    if type(norm) is not nn.BatchNorm2d or convolution is None or len(before.users) > 1:
         return False
     if norm.training or norm.running_mean is None:
         return False

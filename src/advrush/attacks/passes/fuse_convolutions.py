@@ -11,9 +11,12 @@ from torch import Tensor, fx, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, relu
 
 from advrush.kernels.conv_graph import ConvGraph, Convolution, Pool, is_quick
+from advrush.space.operations import PointwiseConv
 
 ADDS = (operator.add, operator.iadd, torch.add)
 RELUS = (torch.relu, torch.relu_, relu)
+CONVOLUTIONS = (nn.Conv2d, PointwiseConv)
+"""Classes of which it is known what they compute; others may derive from them."""
 RELU_METHODS = ("relu", "relu_")
 
 
@@ -66,8 +69,8 @@ def fuse(network: fx.GraphModule) -> int:
     """
     fused: dict[fx.Node, Fused] = {}
     for node in list(network.graph.nodes):
-        module = _module(network, node)
-        if type(module) is nn.Conv2d and len(node.args) == 1 and not node.kwargs:
+        module = known_convolution(_module(network, node))
+        if module is not None and len(node.args) == 1 and not node.kwargs:
             padding = _padding(module)
             if padding is not None and _plain(module) and is_quick(module.weight, module.stride[0], padding):
                 new, convolution = _replace(network, node, module, padding)
@@ -83,6 +86,11 @@ def fuse(network: fx.GraphModule) -> int:
             _join(network, run, fused)
             run = []
     return count
+
+
+def known_convolution(module: nn.Module | None) -> nn.Conv2d | None:
+    """Return a module that computes what `nn.Conv2d` does; None for any other, classes derived from it included."""
+    return module if isinstance(module, nn.Conv2d) and type(module) in CONVOLUTIONS else None
 
 
 def _join(network: fx.GraphModule, run: list[fx.Node], fused: dict[fx.Node, Fused]) -> None:
@@ -163,9 +171,9 @@ def _pool(network: fx.GraphModule, node: fx.Node) -> FusedPool | None:
 
 def _one(size: Any) -> int | None:
     """Return a size that is alike in both directions, None for any other."""
-    alike = set(size) if isinstance(size, (tuple, list)) else {size}
-    (found,) = alike if len(alike) == 1 else (None,)
-    return found if isinstance(found, int) else None
+    sizes = list(size) if isinstance(size, (tuple, list)) else [size]
+    alike = len(sizes) > 0 and all(isinstance(each, int) and each == sizes[0] for each in sizes)
+    return sizes[0] if alike and sizes[0] > 0 else None
 
 
 def _before(last: fx.Node, node: fx.Node) -> list[fx.Node]:
