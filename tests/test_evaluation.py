@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks import FGSM, PGD, AutoAttack, Ledger
+from advrush.attacks import FGSM, PGD, AutoAttack, Duo, Ledger
 from advrush.attacks.passes.counting import counting
 from advrush.data import DataConfig
 from advrush.errors import AdvrushError, ConfigError, RunError
@@ -111,6 +111,21 @@ def test_stage_writes_flags_examples_and_result(tmp_path: Path) -> None:
     assert again.path == run.path
     other = evaluate(model(1), config, runs_dir=tmp_path, device="cpu", display=False)
     assert other.path != run.path
+
+
+def test_pictures_of_an_ensemble_show_what_it_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attacked: list[int] = []
+    own = Duo.__call__
+    monkeypatch.setattr(Duo, "__call__", lambda self, *a, **b: attacked.append(len(a[1])) or own(self, *a, **b))
+    config = EvaluateConfig(data=DIGITS, attacks=("apgd_duo",), eps=0.03, batch_size=25)
+    run = evaluate(model(), config, runs_dir=tmp_path, device="cpu", display=False)
+    pictures, flags = run.load_tensors("examples.safetensors"), run.load_tensors("flags.safetensors")
+    robust = flags["apgd_duo"][flags["clean"].nonzero().flatten()][:10]
+    assert robust.any() and not robust.all()
+    assert attacked == [int((~robust).sum())]
+    assert torch.equal(pictures["x_adv"][robust], pictures["x"][robust])
+    assert torch.equal(pictures["pred_adv"][robust], pictures["y"][robust])
+    assert (pictures["pred_adv"][~robust] != pictures["y"][~robust]).all()
 
 
 def test_python_target_is_imported_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from advrush.attacks import Attack
+from advrush.attacks import Attack, Cascade
 from advrush.attacks.gate import opened
 from advrush.attacks.passes.chunks import predict
 from advrush.attacks.passes.fast_model import exact_model
@@ -82,15 +82,22 @@ class Finished:
             run.write_json("broken_by.json", broken_by)
 
     def _pictures(self) -> dict[str, Tensor]:
-        """Return a few correct examples, their adversarial versions under the strongest attack, and predictions."""
+        """Return a few correct examples, their adversarial versions under the strongest attack, and predictions.
+
+        An ensemble leaves what it cannot break as it is, for most of its time: of such examples it is not asked again.
+        """
         names, outcome = attack_names(self.attacks), self.outcome
-        strongest = min(outcome.attacks, key=lambda row: row.robust_acc).name if outcome.attacks else names[0]
-        attack = self.attacks[names.index(strongest)]
+        strongest = min(outcome.attacks, key=lambda row: row.robust_acc, default=None)
+        attack = self.attacks[names.index(names[0] if strongest is None else strongest.name)]
         rows = outcome.clean.nonzero().flatten()[:SHOWN]
         rows = rows if len(rows) else torch.arange(min(SHOWN, len(self.x)))
-        x = self.x[rows]
-        with opened():
-            x_adv = attack(self.searched, x, self.y[rows])
+        x, x_adv = self.x[rows], self.x[rows].clone()
+        again = torch.ones(len(rows), dtype=torch.bool)
+        if isinstance(attack, Cascade) and strongest is not None:
+            again = ~strongest.flags[rows]
+        if again.any():
+            with opened():
+                x_adv[again] = attack(self.searched, x[again], self.y[rows][again])
         pred, pred_adv = (predict(exact_model(self.searched), images).argmax(1) for images in (x, x_adv))
         return {"x": x, "x_adv": x_adv, "y": self.y[rows], "pred": pred, "pred_adv": pred_adv}
 
