@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -42,7 +43,9 @@ def check(graph: ConvGraph, *given: Tensor, tolerance: float = 1e-12) -> None:
         for bare, map_ in zip(graph(*given), own, strict=True):
             assert torch.equal(bare, map_)
     dy = drawn(*(y.shape for y in expected))
-    mine, theirs = (torch.autograd.grad(maps, given, dy, materialize_grads=True) for maps in (own, expected))
+    mine, theirs = (
+        torch.autograd.grad(maps, given, dy, allow_unused=True, materialize_grads=True) for maps in (own, expected)
+    )
     for one, other in zip((*own, *mine), (*expected, *theirs), strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
@@ -114,6 +117,53 @@ def residual_network(dtype: torch.dtype = torch.float64) -> ConvGraph:
 @pytest.mark.parametrize("n", [1, 7])
 def test_a_graph(n: int) -> None:
     check(residual_network(), *drawn((n, 3, 12, 12), (n, 20, 6, 6)))
+
+
+def random_graph(seed: int) -> tuple[ConvGraph, list[Tensor]]:
+    """Return layers of any filters, strides, sums, pools and readers, and maps for them."""
+    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    n, side, across, count = (
+        rng.choice([1, 2, 5, 13]),
+        rng.choice([4, 5, 8, 9, 16]),
+        rng.choice([0, 3]),
+        rng.choice([1, 2]),
+    )
+    given = [normal(n, rng.choice([1, 3, 8, 16, 33]), side, side + across) for _ in range(count)]
+    given = [x.contiguous(memory_format=torch.channels_last) for x in given]
+    sizes = [tuple(x.shape[1:]) for x in given]
+    layers: list[Convolution | Pool] = []
+    while len(layers) < 6:
+        source = rng.randrange(len(sizes))
+        c, h, w = sizes[source]
+        windows = [side for side in (2, 3) if h % side == w % side == 0]
+        if layers and windows and rng.random() < 0.15:
+            layers.append(Pool(source, window=windows[0]))
+            sizes.append((c, h // windows[0], w // windows[0]))
+            continue
+        k, stride = rng.choice([1, 2, 3, 3, 3, 4]), rng.choice([1, 1, 1, 2, 3])
+        padding = rng.choice([k // 2, k // 2, 0])
+        ho, wo = ((side + 2 * padding - k) // stride + 1 for side in (h, w))
+        if min(ho, wo) < 1:
+            continue
+        same = [state for state, size in enumerate(sizes) if size[1:] == (ho, wo)]
+        residual = rng.choice(same) if same and rng.random() < 0.5 else None
+        cout = rng.choice([4, 16, 17, 32]) if residual is None else sizes[residual][0]
+        weight, bias = normal(cout, c, k, k) / (c * k * k) ** 0.5, normal(cout) if rng.random() < 0.7 else None
+        layers.append(Convolution(weight, bias, stride, padding, source, residual, rng.random() < 0.5))
+        sizes.append((cout, ho, wo))
+    outputs = rng.sample(range(count, len(sizes)), rng.randint(1, len(layers)))
+    return ConvGraph(layers, count, outputs), given
+
+
+@needs_kernels
+@pytest.mark.parametrize("seed", range(40))
+def test_random_graphs(seed: int) -> None:
+    graph, given = random_graph(seed)
+    check(graph, *given, tolerance=1e-10)
 
 
 @needs_kernels
