@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from advrush.attacks import AutoAttack, FastModel
-from advrush.attacks.passes.fuse_convolutions import FusedConvolution
+from advrush.attacks.passes.fused_parts import FusedConvolution, FusedNorm, FusedRun
 from advrush.kernels import native
 from advrush.models.build import build
 
@@ -115,6 +115,42 @@ def test_the_projects_networks_are_fused(name: str, operations: list[str] | None
     if operations is not None:  # a single run, and what is no convolution
         assert [node.name for node in fast.folded.graph.nodes][2:-1] == operations
         assert len(runs) == 1
+
+
+class PreActivated(nn.Module):
+    """A block that norms before its convolutions, as wide residual networks do, with a projected shortcut."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.bn1, self.bn2 = nn.BatchNorm2d(channels_in), nn.BatchNorm2d(channels, affine=False)
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        same = channels_in == channels and stride == 1
+        self.shortcut = None if same else nn.Conv2d(channels_in, channels, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = relu(self.bn1(x))
+        y: Tensor = self.conv2(relu(self.bn2(self.conv1(z))))
+        return y + (x if self.shortcut is None else self.shortcut(z))
+
+
+def test_networks_with_norms_before_convolutions() -> None:
+    torch.manual_seed(0)
+    blocks = PreActivated(16, 16, 1), PreActivated(16, 24, 2), PreActivated(24, 24, 1)
+    end = nn.BatchNorm2d(24), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(96, 5)
+    model = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1), *blocks, *end).double()
+    for _ in range(3):
+        model(torch.rand(16, 3, 16, 16, dtype=torch.float64))
+    model.eval()
+    x = torch.rand(3, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    fast = FastModel(model, fold=True, channels_last=True)
+    mine, theirs = fast(x), model(x)
+    assert fast.folded is not None
+    assert sum(isinstance(module, FusedRun) for module in fast.folded.modules()) == 1
+    assert sum(isinstance(module, FusedNorm) for module in fast.folded.modules()) == 4
+    torch.testing.assert_close(mine, theirs, rtol=1e-11, atol=1e-12)
+    own, other = (torch.autograd.grad(logits.square().sum(), x)[0] for logits in (mine, theirs))
+    torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-11)
 
 
 class Sliced(nn.Module):

@@ -27,7 +27,7 @@ LARGEST, LARGEST_POINTWISE = 1 << 17, 1 << 13
 """Weights of the largest direct convolutions that are given to the kernels: any, and 1x1 of stride 1."""
 FEW = 4
 """Most channels of images."""
-POOL, DIRECT = -1, 0
+AFFINE, POOL, DIRECT = -2, -1, 0
 CACHE = 512 << 10
 """Bytes that the maps of the images that go through together may take."""
 
@@ -52,10 +52,39 @@ class Convolution:
     relu: bool = False
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Return the weights' type."""
+        return self.weight.dtype
+
+    @property
     def may_use_tiles(self) -> bool:
         """Return whether Winograd's algorithm gains."""
         cout, c, k, _ = self.weight.shape
         return k == 3 and self.stride == self.padding == 1 and gains(cout, c)
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """A batch norm with fixed statistics: `y = source * scale + shift` of each channel, rectified on request."""
+
+    scale: Tensor
+    """(C,)."""
+    shift: Tensor
+    """(C,)."""
+    source: int
+    relu: bool = False
+
+    residual = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the scale's type."""
+        return self.scale.dtype
+
+    def plainly(self, x: Tensor) -> Tensor:
+        """Return the same by torch's own operations."""
+        y = x * self.scale[:, None, None] + self.shift[:, None, None]
+        return torch.relu(y) if self.relu else y
 
 
 @dataclass(frozen=True)
@@ -94,6 +123,9 @@ def is_quick(weight: Tensor, stride: int, padding: int) -> bool:
     return weight.numel() <= LARGEST
 
 
+Layer = Convolution | Affine | Pool
+
+
 class _Plan(NamedTuple):
     """A graph as the kernels take it, for given maps of some sizes."""
 
@@ -108,17 +140,17 @@ class _Plan(NamedTuple):
 class ConvGraph:
     """Convolutions that read given maps or each other, with the weights that they are made with."""
 
-    def __init__(self, layers: Sequence[Convolution | Pool], given: int, outputs: Sequence[int]) -> None:
+    def __init__(self, layers: Sequence[Layer], given: int, outputs: Sequence[int]) -> None:
         """Take the layers in an order in which each reads earlier states.
 
         Args:
-            layers: at least one of them a convolution.
+            layers: at least one of them no pool.
             given: how many maps the graph is called with.
             outputs: the states that it returns, each made by a layer.
         """
         assert layers and all(given <= k < given + len(layers) for k in outputs)
         self.layers, self.given, self.outputs = tuple(layers), given, tuple(outputs)
-        self.dtype = next(layer.weight.dtype for layer in layers if isinstance(layer, Convolution))
+        self.dtype = next(layer.dtype for layer in layers if not isinstance(layer, Pool))
         self._plans: dict[tuple[Size, ...], _Plan] = {}
         self._prepared: dict[tuple[int, Outputs | None, bool], Tensor] = {}
 
@@ -164,7 +196,7 @@ class ConvGraph:
         """Return the outputs by torch's own operations, for maps that the kernels do not take."""
         states = list(given)
         for layer in self.layers:
-            if isinstance(layer, Pool):
+            if not isinstance(layer, Convolution):
                 states.append(layer.plainly(states[layer.source]))
                 continue
             y = conv2d(states[layer.source], layer.weight, layer.bias, layer.stride, layer.padding)
@@ -176,6 +208,11 @@ class ConvGraph:
         """Return the size of each state; None where the maps do not fit the layers."""
         states = list(sizes)
         for layer in self.layers:
+            if isinstance(layer, Affine):
+                states.append(states[layer.source])
+                if len(layer.scale) != states[-1][0]:
+                    return None
+                continue
             if isinstance(layer, Pool):
                 channels, height, width = states[layer.source]
                 window = layer.window_for(states[layer.source])
@@ -216,6 +253,12 @@ class ConvGraph:
             if isinstance(layer, Pool):
                 window = layer.window_for(states[layer.source]) or 0
                 numbers += [layer.source, -1, POOL, window, window, *[0] * 7]
+                continue
+            if isinstance(layer, Affine):
+                both = [padded(layer.scale.detach()), padded(layer.shift.detach())]
+                numbers += [layer.source, -1, AFFINE, *[0] * 3, int(layer.relu), 0, 0]
+                numbers += [both[0].data_ptr(), 0, both[1].data_ptr()]
+                weights += both
                 continue
             tile: Outputs | None = outputs_of(*states[layer.source][1:]) if layer.may_use_tiles else None
             own = [self._weight(i, layer, tile, backward=False), self._weight(i, layer, tile, backward=True)]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import operator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, relu
 
-from advrush.kernels.conv_graph import ConvGraph, Convolution, Pool, is_quick
+from advrush.attacks.passes.fused_parts import Fused, FusedConvolution, FusedNorm, FusedPool, FusedRun
+from advrush.kernels.conv_graph import ConvGraph, is_quick
 from advrush.space.operations import PointwiseConv
 
 ADDS = (operator.add, operator.iadd, torch.add)
@@ -20,48 +20,6 @@ CONVOLUTIONS = (nn.Conv2d, PointwiseConv)
 RELU_METHODS = ("relu", "relu_")
 
 
-class FusedConvolution(nn.Module):
-    """A convolution with the weights that it has now, the map that is added to it, and a ReLU: part of a run."""
-
-    def __init__(self, convolution: nn.Conv2d, *, padding: int, rectified: bool) -> None:
-        super().__init__()
-        self.convolution = copy.deepcopy(convolution).requires_grad_(False)
-        self.padding, self.rectified = padding, rectified
-
-    def layer(self, source: int, residual: int | None = None) -> Convolution:
-        """Return what the kernels need to know."""
-        own = self.convolution
-        return Convolution(own.weight, own.bias, own.stride[0], self.padding, source, residual, self.rectified)
-
-
-class FusedPool(NamedTuple):
-    """An average pool of windows that do not overlap, of one side or as many as make an output of one side."""
-
-    window: int | None
-    side: int | None
-
-    def layer(self, source: int) -> Pool:
-        """Return what the kernels need to know."""
-        return Pool(source, self.window, self.side)
-
-
-Fused = FusedConvolution | FusedPool
-
-
-class FusedRun(nn.Module):
-    """Convolutions and pools that follow each other without another operation between them, in one call."""
-
-    def __init__(self, parts: list[Fused], graph: ConvGraph) -> None:
-        super().__init__()
-        self.convolutions = nn.ModuleList(part for part in parts if isinstance(part, FusedConvolution))
-        self.graph = graph
-
-    def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Return the map, or the maps, that others read; on torch's operations where the kernels do not apply."""
-        maps = self.graph(*given) if self.graph.applies(*given) else self.graph.plainly(*given)
-        return maps if len(maps) > 1 else maps[0]
-
-
 def fuse(network: fx.GraphModule) -> int:
     """Replace the convolutions of a traced network that gain by it; return how many there were.
 
@@ -69,12 +27,17 @@ def fuse(network: fx.GraphModule) -> int:
     """
     fused: dict[fx.Node, Fused] = {}
     for node in list(network.graph.nodes):
-        module = known_convolution(_module(network, node))
-        if module is not None and len(node.args) == 1 and not node.kwargs:
-            padding = _padding(module)
-            if padding is not None and _plain(module) and is_quick(module.weight, module.stride[0], padding):
-                new, convolution = _replace(network, node, module, padding)
-                fused[new] = convolution
+        module = _module(network, node)
+        if module is None or len(node.args) != 1 or node.kwargs:
+            continue
+        if (convolution := _gaining(module)) is not None:
+            covered, residual, rectified = _behind(network, node, sums=True)
+            part = FusedConvolution(*convolution, rectified=rectified)
+            fused[_replace(network, covered, part, residual)] = part
+        elif (norm := _fixed_norm(module)) is not None:
+            covered, _, rectified = _behind(network, node, sums=False)
+            own = FusedNorm(norm, rectified=rectified)
+            fused[_replace(network, covered, own, None)] = own
     count, run = len(fused), list[fx.Node]()
     for node in list(network.graph.nodes):  # the last is the output, which ends a run
         pool = _pool(network, node) if node.args and node.args[0] in run else None
@@ -113,10 +76,28 @@ def _join(network: fx.GraphModule, run: list[fx.Node], fused: dict[fx.Node, Fuse
         network.graph.erase_node(node)
 
 
+def _gaining(module: nn.Module) -> tuple[nn.Conv2d, int] | None:
+    """Return a convolution that the kernels take and its border, None for any other module."""
+    convolution = known_convolution(module)
+    padding = None if convolution is None else _padding(convolution)
+    if convolution is None or padding is None or not _plain(convolution):
+        return None
+    return (convolution, padding) if is_quick(convolution.weight, convolution.stride[0], padding) else None
+
+
+def _fixed_norm(module: nn.Module) -> nn.BatchNorm2d | None:
+    """Return a batch norm that uses running statistics of a type that the kernels take, None for any other module."""
+    if type(module) is not nn.BatchNorm2d or module.training or _hooked(module):
+        return None
+    return module if module.running_mean is not None and _is_here(module.running_mean) else None
+
+
+def _is_here(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
+
+
 def _plain(module: nn.Conv2d) -> bool:
-    weight = module.weight
-    here = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
-    return here and module.padding_mode == "zeros" and module.groups == 1 and not _hooked(module)
+    return _is_here(module.weight) and module.padding_mode == "zeros" and module.groups == 1 and not _hooked(module)
 
 
 def _padding(module: nn.Conv2d) -> int | None:
@@ -129,26 +110,29 @@ def _padding(module: nn.Conv2d) -> int | None:
     return int(module.padding[0]) if len(set(module.padding)) == 1 else None
 
 
-def _replace(
-    network: fx.GraphModule, node: fx.Node, convolution: nn.Conv2d, padding: int
-) -> tuple[fx.Node, FusedConvolution]:
-    """Put a fused convolution in the place of a convolution, the sum and the ReLU behind it; return both."""
-    last: fx.Node = node
-    inputs: tuple[Any, ...] = node.args
-    residual = _added(node)
+def _behind(network: fx.GraphModule, node: fx.Node, *, sums: bool) -> tuple[list[fx.Node], fx.Node | None, bool]:
+    """Return a node with the sum (if `sums`) and ReLU that alone read it, the sum's other map, and if one is a ReLU."""
+    covered, residual = [node], _added(node) if sums else None
     if residual is not None:
-        last, inputs = next(iter(node.users)), (node.args[0], residual)
-    rectified = len(last.users) == 1 and _is_relu(network, next(iter(last.users)), last)
-    last = next(iter(last.users)) if rectified else last
-    fused = FusedConvolution(convolution, padding=padding, rectified=rectified)
-    name = f"fused_{node.name}"
-    network.add_submodule(name, fused)
+        covered.append(next(iter(node.users)))
+    readers = list(covered[-1].users)
+    rectified = len(readers) == 1 and _is_relu(network, readers[0], covered[-1])
+    return [*covered, *(readers if rectified else [])], residual, rectified
+
+
+def _replace(
+    network: fx.GraphModule, covered: list[fx.Node], part: FusedConvolution | FusedNorm, residual: fx.Node | None
+) -> fx.Node:
+    """Put one node in the place of those that follow each other, and return it."""
+    first, last = covered[0], covered[-1]
+    name = f"fused_{first.name}"
+    network.add_submodule(name, part)
     with network.graph.inserting_before(last):
-        new = network.graph.call_module(name, inputs)
+        new = network.graph.call_module(name, (first.args[0], *([] if residual is None else [residual])))
     last.replace_all_uses_with(new)
-    for old in dict.fromkeys((last, *_before(last, node))):
+    for old in reversed(covered):
         network.graph.erase_node(old)
-    return new, fused
+    return new
 
 
 def _pool(network: fx.GraphModule, node: fx.Node) -> FusedPool | None:
@@ -174,15 +158,6 @@ def _one(size: Any) -> int | None:
     sizes = list(size) if isinstance(size, (tuple, list)) else [size]
     alike = len(sizes) > 0 and all(isinstance(each, int) and each == sizes[0] for each in sizes)
     return sizes[0] if alike and sizes[0] > 0 else None
-
-
-def _before(last: fx.Node, node: fx.Node) -> list[fx.Node]:
-    """Return the nodes from before `last` back to `node`, along the only reader of each."""
-    between = []
-    while node is not last:
-        between.append(node)
-        node = next(iter(node.users))
-    return between[::-1]
 
 
 def _added(node: fx.Node) -> fx.Node | None:

@@ -1,7 +1,7 @@
 // A graph of convolutions with fixed weights in one call: forward, and backward for its inputs, a few images at a time.
 //
 // The first states are given maps; each layer makes one more: a convolution of an earlier state, plus another one on request,
-// rectified on request; or an earlier state averaged over windows. Some states are put out. The states of a few images stay in the cache, and what the backward pass
+// rectified on request; or an earlier state with a scale and a shift of each channel, or averaged over windows. Some states are put out. The states of a few images stay in the cache, and what the backward pass
 // needs of them is kept: which lanes each ReLU leaves, a bit for each number.
 
 #pragma once
@@ -18,12 +18,12 @@ struct State {
     size_t size() const { return size_t(c * h * w); }
 };
 
-constexpr int64_t DIRECT = 0, POOL = -1;
+constexpr int64_t DIRECT = 0, POOL = -1, AFFINE = -2;
 
 template <class T>
 struct Layer {
     int64_t source, residual;      // states; -1 for no residual
-    int64_t tile;                  // outputs of a Winograd tile's side, 2 or 4; DIRECT or POOL
+    int64_t tile;                  // outputs of a Winograd tile's side, 2 or 4; DIRECT, POOL or AFFINE
     int64_t k, s, pad, relu;
     int64_t columns, back_columns;
     const T *weight, *back, *bias;
@@ -106,6 +106,29 @@ void pool_backward(const Sizes& r, const T* dy, bool adds, T* dx) {
     }
 }
 
+// y = x scale + shift of each channel of a pixel, rectified if `relu`.
+template <class T>
+void affine_forward(int64_t pixels, int64_t c, const T* x, const T* scale, const T* shift, bool relu, T* y) {
+    constexpr int L = Simd<T>::LANES;
+    for (int64_t p = 0; p < pixels; p++, x += c, y += c)
+        for (int64_t channel = 0; channel < c; channel += L) {
+            const int left = int(c - channel);
+            const Vec<T> v = load_channels(x + channel, left) * load(scale + channel) + load(shift + channel);
+            store_channels(y + channel, relu ? positive<T>(v) : v, left);
+        }
+}
+
+template <class T>
+void affine_backward(int64_t pixels, int64_t c, const T* dy, const T* scale, bool adds, T* dx) {
+    constexpr int L = Simd<T>::LANES;
+    for (int64_t p = 0; p < pixels; p++, dy += c, dx += c)
+        for (int64_t channel = 0; channel < c; channel += L) {
+            const int left = int(c - channel);
+            const Vec<T> v = load_channels(dy + channel, left) * load(scale + channel);
+            store_channels(dx + channel, adds ? load_channels(dx + channel, left) + v : v, left);
+        }
+}
+
 // Convolve from x to y with `weight`, by tiles of `tile` outputs.
 template <class T>
 void by_tiles(int64_t tile, const Winograd<T>& r) {
@@ -129,6 +152,7 @@ void images_forward(const Convolutions<T>& g, int64_t first, int64_t n, int64_t 
         T* z = place(g.given + i);
         const Sizes sizes = g.sizes(layer, from, to, n);
         if (layer.tile == POOL) pool_forward(sizes, x, z);
+        else if (layer.tile == AFFINE) affine_forward(n * to.h * to.w, to.c, x, layer.weight, layer.bias, layer.relu != 0, z);
         else if (layer.tile != DIRECT)
             by_tiles<T>(layer.tile, {int(n), int(from.h), int(from.w), int(from.c), int(to.c), int(layer.columns), x, layer.weight,
                                      layer.bias, residual, layer.relu != 0, z});
@@ -166,6 +190,7 @@ void images_backward(const Convolutions<T>& g, int64_t first, int64_t n, int64_t
         const bool adds = written[layer.source];
         const Sizes sizes = g.sizes(layer, from, to, n);
         if (layer.tile == POOL) pool_backward(sizes, place(k), adds, target);
+        else if (layer.tile == AFFINE) affine_backward(n * to.h * to.w, to.c, place(k), layer.weight, adds, target);
         else if (layer.tile != DIRECT)
             by_tiles<T>(layer.tile, {int(n), int(to.h), int(to.w), int(to.c), int(from.c), int(layer.back_columns), place(k), layer.back,
                                      nullptr, adds ? target : nullptr, false, target});

@@ -1,0 +1,70 @@
+"""What stands in a network under attack in the place of its convolutions: parts of runs, and runs as one call."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from advrush.kernels.conv_graph import Affine, ConvGraph, Convolution, Pool
+
+
+class FusedConvolution(nn.Module):
+    """A convolution with the weights that it has now, the map that is added to it, and a ReLU: part of a run."""
+
+    def __init__(self, convolution: nn.Conv2d, padding: int, *, rectified: bool) -> None:
+        super().__init__()
+        self.convolution = copy.deepcopy(convolution).requires_grad_(False)
+        self.padding, self.rectified = padding, rectified
+
+    def layer(self, source: int, residual: int | None = None) -> Convolution:
+        """Return what the kernels need to know."""
+        own = self.convolution
+        return Convolution(own.weight, own.bias, own.stride[0], self.padding, source, residual, self.rectified)
+
+
+class FusedNorm(nn.Module):
+    """A batch norm with the statistics that it has now, which no convolution took in, and a ReLU: part of a run."""
+
+    def __init__(self, norm: nn.BatchNorm2d, *, rectified: bool) -> None:
+        super().__init__()
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None
+        assert variance is not None
+        scale = (variance + norm.eps).rsqrt() * (1.0 if norm.weight is None else norm.weight.detach())
+        shift = (0.0 if norm.bias is None else norm.bias.detach()) - mean * scale
+        self.scale, self.shift = (nn.Parameter(each, requires_grad=False) for each in (scale, shift))
+        self.rectified = rectified
+
+    def layer(self, source: int) -> Affine:
+        """Return what the kernels need to know."""
+        return Affine(self.scale, self.shift, source, self.rectified)
+
+
+class FusedPool(NamedTuple):
+    """An average pool of windows that do not overlap, of one side or as many as make an output of one side."""
+
+    window: int | None
+    side: int | None
+
+    def layer(self, source: int) -> Pool:
+        """Return what the kernels need to know."""
+        return Pool(source, self.window, self.side)
+
+
+Fused = FusedConvolution | FusedNorm | FusedPool
+
+
+class FusedRun(nn.Module):
+    """Convolutions and pools that follow each other without another operation between them, in one call."""
+
+    def __init__(self, parts: list[Fused], graph: ConvGraph) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(part for part in parts if isinstance(part, nn.Module))
+        self.graph = graph
+
+    def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return the map, or the maps, that others read; on torch's operations where the kernels do not apply."""
+        maps = self.graph(*given) if self.graph.applies(*given) else self.graph.plainly(*given)
+        return maps if len(maps) > 1 else maps[0]
