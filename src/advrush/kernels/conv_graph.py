@@ -242,9 +242,8 @@ class ConvGraph:
         forward, forward_size = _places(states, lives, scratch)
         # a cotangent lives from the last reader of its state back to the layer that made it
         back, back_size = _places(states, lives, [k >= self.given for k in range(len(states))])
-        element = torch.empty((), dtype=self.dtype).element_size()
-        together = max(1, CACHE // (element * max(forward_size, back_size, 1)))
-        numbers = [len(states), self.given, len(self.layers), len(self.outputs), forward_size, back_size, together]
+        numbers = [len(states), self.given, len(self.layers), len(self.outputs), forward_size, back_size]
+        numbers += [self._together(states, max(forward_size, back_size))]
         for k, size in enumerate(states):
             output = self.outputs.index(k) if k in self.outputs else -1
             numbers += [*size, forward[k], back[k], output]
@@ -271,6 +270,21 @@ class ConvGraph:
         packed, masks = struct.pack(f"={len(numbers)}q", *numbers), torch.empty(1, dtype=torch.int64)
         native.call("conv_graph_masks", self.dtype, packed, masks)
         return _Plan(packed, tuple(states[k] for k in self.outputs), int(masks), weights)
+
+    def _together(self, states: Sequence[Size], scratch: int) -> int:
+        """Return how many images go through together: as many as the cache holds, or more where weights are large.
+
+        All weights are read once for each group, all maps are written and read once for each image: in groups of w / m
+        images, for w numbers of weights and m of maps, neither takes longer than the other.
+        """
+        element = torch.empty((), dtype=self.dtype).element_size()
+        weights = 0
+        for layer in self.layers:
+            if isinstance(layer, Convolution):
+                tile = outputs_of(*states[layer.source][1:]) if layer.may_use_tiles else None
+                weights += layer.weight.numel() * (1 if tile is None else (tile + 2) ** 2) // (1 if tile is None else 9)
+        maps = 2 * sum(_numbers(size) for size in states[self.given :])
+        return max(1, CACHE // (element * max(scratch, 1)), weights // maps)
 
     def _lives(self, states: int) -> list[tuple[int, int]]:
         """Return the layers between which each state is needed, both included."""
