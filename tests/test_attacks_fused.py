@@ -215,6 +215,17 @@ def test_weights_are_those_of_the_first_pass() -> None:
     assert torch.equal(fast(x), before)
 
 
+def test_another_type_is_folded_anew() -> None:
+    model, x = network(dtype=torch.float32), torch.rand(2, 3, 12, 12, dtype=torch.float64)
+    fast = FastModel(model, fold=True, channels_last=True)
+    fast(x.float())
+    fast.double()
+    with torch.no_grad():
+        fast.exact.model[0].weight.mul_(2)
+    torch.testing.assert_close(fast(x), model(x), rtol=1e-12, atol=1e-12)
+    assert fused_in(fast)[0].convolution.weight.dtype == torch.float64
+
+
 def test_outcomes_are_the_plain_networks() -> None:
     model, x = network(dtype=torch.float32), torch.rand(24, 3, 12, 12)
     with torch.no_grad():

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from advrush.kernels import native
-from advrush.kernels.conv_graph import Affine, ConvGraph, Convolution, Pool, is_quick
+from advrush.kernels.conv_graph import ConvGraph, Convolution, Norm, Pool, is_quick
 from advrush.kernels.winograd import gains, outputs_of
 
 needs_kernels = pytest.mark.skipif(native.library() is None, reason="no compiled kernels")
@@ -87,9 +87,11 @@ def test_other_filters(sizes: tuple[int, ...], k: int, stride: int, padding: int
 
 @needs_kernels
 @pytest.mark.parametrize("relu", [False, True])
-def test_norms_by_themselves(relu: bool) -> None:
-    x, scale, shift = drawn((3, 21, 5, 4), (21,), (21,))
-    check(ConvGraph([Affine(scale, shift, 0, relu)], 1, [1]), x)
+@pytest.mark.parametrize("affine", [False, True])
+def test_norms_by_themselves(affine: bool, relu: bool) -> None:
+    x, mean, variance, weight, bias = drawn((3, 21, 5, 4), (21,), (21,), (21,), (21,))
+    given = (weight, bias) if affine else (None, None)
+    check(ConvGraph([Norm(mean, variance.square(), *given, 1e-5, 0, relu)], 1, [1]), x, tolerance=1e-10)
 
 
 @needs_kernels
@@ -142,7 +144,7 @@ def random_graph(seed: int) -> tuple[ConvGraph, list[Tensor]]:
     given = [normal(n, rng.choice([1, 3, 8, 16, 33]), side, side + across) for _ in range(count)]
     given = [x.contiguous(memory_format=torch.channels_last) for x in given]
     sizes = [tuple(x.shape[1:]) for x in given]
-    layers: list[Convolution | Affine | Pool] = []
+    layers: list[Convolution | Norm | Pool] = []
     while len(layers) < 6:
         source = rng.randrange(len(sizes))
         c, h, w = sizes[source]
@@ -152,7 +154,7 @@ def random_graph(seed: int) -> tuple[ConvGraph, list[Tensor]]:
             sizes.append((c, h // windows[0], w // windows[0]))
             continue
         if layers and rng.random() < 0.15:
-            layers.append(Affine(normal(c), normal(c), source, relu=rng.random() < 0.5))
+            layers.append(Norm(normal(c), normal(c).square(), normal(c), None, 1e-2, source, relu=rng.random() < 0.5))
             sizes.append((c, h, w))
             continue
         k, stride = rng.choice([1, 2, 3, 3, 3, 4]), rng.choice([1, 1, 1, 2, 3])

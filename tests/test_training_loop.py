@@ -4,6 +4,7 @@ import _thread
 import functools
 import json
 import random
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,10 +78,14 @@ def interrupted_after_an_epoch(folder: Path) -> Iterator[None]:
         if run.path.is_relative_to(folder):
             _thread.interrupt_main()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "save_state", keep)
-        with pytest.raises(KeyboardInterrupt):
-            yield
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Run, "save_state", keep)
+            with pytest.raises(KeyboardInterrupt):
+                yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def quiet(config: TrainConfig, where: Path) -> Run:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d
 
 from advrush.kernels import native
 from advrush.kernels.separable_conv import empty_map
@@ -27,7 +27,7 @@ LARGEST, LARGEST_POINTWISE = 1 << 17, 1 << 13
 """Weights of the largest direct convolutions that are given to the kernels: any, and 1x1 of stride 1."""
 FEW = 4
 """Most channels of images."""
-AFFINE, POOL, DIRECT = -2, -1, 0
+NORM, POOL, DIRECT = -2, -1, 0
 CACHE = 512 << 10
 """Bytes that the maps of the images that go through together may take."""
 
@@ -64,13 +64,18 @@ class Convolution:
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
-    """A batch norm with fixed statistics: `y = source * scale + shift` of each channel, rectified on request."""
+class Norm:
+    """A batch norm with fixed statistics, rectified on request."""
 
-    scale: Tensor
+    mean: Tensor
     """(C,)."""
-    shift: Tensor
+    variance: Tensor
     """(C,)."""
+    weight: Tensor | None
+    """(C,)."""
+    bias: Tensor | None
+    """(C,)."""
+    eps: float
     source: int
     relu: bool = False
 
@@ -78,12 +83,20 @@ class Affine:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Return the scale's type."""
-        return self.scale.dtype
+        """Return the statistics' type."""
+        return self.mean.dtype
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Return scale and shift (C,) of each channel."""
+        scale = (self.variance.detach().double() + self.eps).rsqrt()
+        scale = scale if self.weight is None else scale * self.weight.detach()
+        shift = -self.mean.detach() * scale
+        shift = shift if self.bias is None else shift + self.bias.detach()
+        return scale.to(self.dtype), shift.to(self.dtype)
 
     def plainly(self, x: Tensor) -> Tensor:
         """Return the same by torch's own operations."""
-        y = x * self.scale[:, None, None] + self.shift[:, None, None]
+        y = batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=self.eps)
         return torch.relu(y) if self.relu else y
 
 
@@ -123,7 +136,7 @@ def is_quick(weight: Tensor, stride: int, padding: int) -> bool:
     return weight.numel() <= LARGEST
 
 
-Layer = Convolution | Affine | Pool
+Layer = Convolution | Norm | Pool
 
 
 class _Plan(NamedTuple):
@@ -208,9 +221,9 @@ class ConvGraph:
         """Return the size of each state; None where the maps do not fit the layers."""
         states = list(sizes)
         for layer in self.layers:
-            if isinstance(layer, Affine):
+            if isinstance(layer, Norm):
                 states.append(states[layer.source])
-                if len(layer.scale) != states[-1][0]:
+                if len(layer.mean) != states[-1][0]:
                     return None
                 continue
             if isinstance(layer, Pool):
@@ -253,9 +266,9 @@ class ConvGraph:
                 window = layer.window_for(states[layer.source]) or 0
                 numbers += [layer.source, -1, POOL, window, window, *[0] * 7]
                 continue
-            if isinstance(layer, Affine):
-                both = [padded(layer.scale.detach()), padded(layer.shift.detach())]
-                numbers += [layer.source, -1, AFFINE, *[0] * 3, int(layer.relu), 0, 0]
+            if isinstance(layer, Norm):
+                both = [padded(each) for each in layer.affine()]
+                numbers += [layer.source, -1, NORM, *[0] * 3, int(layer.relu), 0, 0]
                 numbers += [both[0].data_ptr(), 0, both[1].data_ptr()]
                 weights += both
                 continue

@@ -53,7 +53,7 @@ class FastModel(nn.Module):
         self.dtype = dtype
         self.layout = torch.channels_last if channels_last else torch.preserve_format
         self.folded: nn.Module | None = None
-        self._folds = fold and not compile
+        self._folds = self._may_fold = fold and not compile
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, K) in x's type."""
@@ -67,6 +67,12 @@ class FastModel(nn.Module):
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=low) if changes else nullcontext():
             logits: Tensor = in_layout(self.layout, network, x, otherwise=self._keep_plain)
         return logits.to(x.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FastModel:
+        """Move to another device or type, where the network is folded again."""
+        self.folded, self._folds = None, self._may_fold
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def laid_out(self, x: Tensor) -> Tensor:
         """Return images (N, C, H, W) in the layout in which they pass: an attack that keeps it copies none of them."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from advrush.kernels.conv_graph import Affine, ConvGraph, Convolution, Pool
+from advrush.kernels.conv_graph import ConvGraph, Convolution, Norm, Pool
 
 
 class FusedConvolution(nn.Module):
@@ -29,17 +29,15 @@ class FusedNorm(nn.Module):
 
     def __init__(self, norm: nn.BatchNorm2d, *, rectified: bool) -> None:
         super().__init__()
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None
-        assert variance is not None
-        scale = (variance + norm.eps).rsqrt() * (1.0 if norm.weight is None else norm.weight.detach())
-        shift = (0.0 if norm.bias is None else norm.bias.detach()) - mean * scale
-        self.scale, self.shift = (nn.Parameter(each, requires_grad=False) for each in (scale, shift))
+        self.norm = copy.deepcopy(norm).requires_grad_(False)
         self.rectified = rectified
 
-    def layer(self, source: int) -> Affine:
+    def layer(self, source: int) -> Norm:
         """Return what the kernels need to know."""
-        return Affine(self.scale, self.shift, source, self.rectified)
+        own = self.norm
+        assert own.running_mean is not None
+        assert own.running_var is not None
+        return Norm(own.running_mean, own.running_var, own.weight, own.bias, own.eps, source, self.rectified)
 
 
 class FusedPool(NamedTuple):

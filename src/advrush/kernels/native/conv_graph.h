@@ -18,12 +18,12 @@ struct State {
     size_t size() const { return size_t(c * h * w); }
 };
 
-constexpr int64_t DIRECT = 0, POOL = -1, AFFINE = -2;
+constexpr int64_t DIRECT = 0, POOL = -1, NORM = -2;
 
 template <class T>
 struct Layer {
     int64_t source, residual;      // states; -1 for no residual
-    int64_t tile;                  // outputs of a Winograd tile's side, 2 or 4; DIRECT, POOL or AFFINE
+    int64_t tile;                  // outputs of a Winograd tile's side, 2 or 4; DIRECT, POOL or NORM
     int64_t k, s, pad, relu;
     int64_t columns, back_columns;
     const T *weight, *back, *bias;
@@ -152,7 +152,7 @@ void images_forward(const Convolutions<T>& g, int64_t first, int64_t n, int64_t 
         T* z = place(g.given + i);
         const Sizes sizes = g.sizes(layer, from, to, n);
         if (layer.tile == POOL) pool_forward(sizes, x, z);
-        else if (layer.tile == AFFINE) affine_forward(n * to.h * to.w, to.c, x, layer.weight, layer.bias, layer.relu != 0, z);
+        else if (layer.tile == NORM) affine_forward(n * to.h * to.w, to.c, x, layer.weight, layer.bias, layer.relu != 0, z);
         else if (layer.tile != DIRECT)
             by_tiles<T>(layer.tile, {int(n), int(from.h), int(from.w), int(from.c), int(to.c), int(layer.columns), x, layer.weight,
                                      layer.bias, residual, layer.relu != 0, z});
@@ -190,7 +190,7 @@ void images_backward(const Convolutions<T>& g, int64_t first, int64_t n, int64_t
         const bool adds = written[layer.source];
         const Sizes sizes = g.sizes(layer, from, to, n);
         if (layer.tile == POOL) pool_backward(sizes, place(k), adds, target);
-        else if (layer.tile == AFFINE) affine_backward(n * to.h * to.w, to.c, place(k), layer.weight, adds, target);
+        else if (layer.tile == NORM) affine_backward(n * to.h * to.w, to.c, place(k), layer.weight, adds, target);
         else if (layer.tile != DIRECT)
             by_tiles<T>(layer.tile, {int(n), int(to.h), int(to.w), int(to.c), int(from.c), int(layer.back_columns), place(k), layer.back,
                                      nullptr, adds ? target : nullptr, false, target});
