@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from advrush.kernels import native
-from advrush.kernels.conv_graph import ConvGraph, Convolution, Norm, Pool, is_quick
+from advrush.kernels.conv_graph import ConvGraph
+from advrush.kernels.conv_layers import Convolution, Layer, Norm, Pool, is_quick
 from advrush.kernels.winograd import gains, outputs_of
 
 needs_kernels = pytest.mark.skipif(native.library() is None, reason="no compiled kernels")
@@ -144,7 +145,7 @@ def random_graph(seed: int) -> tuple[ConvGraph, list[Tensor]]:
     given = [normal(n, rng.choice([1, 3, 8, 16, 33]), side, side + across) for _ in range(count)]
     given = [x.contiguous(memory_format=torch.channels_last) for x in given]
     sizes = [tuple(x.shape[1:]) for x in given]
-    layers: list[Convolution | Norm | Pool] = []
+    layers: list[Layer] = []
     while len(layers) < 6:
         source = rng.randrange(len(sizes))
         c, h, w = sizes[source]

@@ -10,133 +10,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d
 
 from advrush.kernels import native
+from advrush.kernels.conv_layers import Layer, Row, Size
 from advrush.kernels.separable_conv import empty_map
-from advrush.kernels.winograd import Outputs, gains, outputs_of, padded, transformed
 
-Size = tuple[int, int, int]
-LARGEST, LARGEST_POINTWISE = 1 << 17, 1 << 13
-"""Weights of the largest direct convolutions that are given to the kernels: any, and 1x1 of stride 1."""
-FEW = 4
-"""Most channels of images."""
-NORM, POOL, DIRECT = -2, -1, 0
 CACHE = 512 << 10
 """Bytes that the maps of the images that go through together may take."""
-
-
-@dataclass(frozen=True, eq=False)
-class Convolution:
-    """One convolution: `y = source * weight + bias + residual`, rectified on request.
-
-    Square filters, borders and strides, no groups, no dilation.
-    """
-
-    weight: Tensor
-    """(C', C, k, k)."""
-    bias: Tensor | None
-    """(C',)."""
-    stride: int
-    padding: int
-    source: int
-    """The state that is convolved: given maps are states 0 to g - 1, layer i makes state g + i."""
-    residual: int | None = None
-    """The state that is added."""
-    relu: bool = False
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the weights' type."""
-        return self.weight.dtype
-
-    @property
-    def may_use_tiles(self) -> bool:
-        """Return whether Winograd's algorithm gains."""
-        cout, c, k, _ = self.weight.shape
-        return k == 3 and self.stride == self.padding == 1 and gains(cout, c)
-
-
-@dataclass(frozen=True, eq=False)
-class Norm:
-    """A batch norm with fixed statistics, rectified on request."""
-
-    mean: Tensor
-    """(C,)."""
-    variance: Tensor
-    """(C,)."""
-    weight: Tensor | None
-    """(C,)."""
-    bias: Tensor | None
-    """(C,)."""
-    eps: float
-    source: int
-    relu: bool = False
-
-    residual = None
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the statistics' type."""
-        return self.mean.dtype
-
-    def affine(self) -> tuple[Tensor, Tensor]:
-        """Return scale and shift (C,) of each channel."""
-        scale = (self.variance.detach().double() + self.eps).rsqrt()
-        scale = scale if self.weight is None else scale * self.weight.detach()
-        shift = -self.mean.detach() * scale
-        shift = shift if self.bias is None else shift + self.bias.detach()
-        return scale.to(self.dtype), shift.to(self.dtype)
-
-    def plainly(self, x: Tensor) -> Tensor:
-        """Return the same by torch's own operations."""
-        y = batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=self.eps)
-        return torch.relu(y) if self.relu else y
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Averages over windows that do not overlap."""
-
-    source: int
-    window: int | None = None
-    """Side of a window, at least 1; None with `side`."""
-    side: int | None = None
-    """Side of the output, at least 1, which divides the input's; None with `window`."""
-
-    residual = None
-    relu = False
-
-    def window_for(self, size: Size) -> int | None:
-        """Return the side of a window on a map of this size, None where windows do not fit."""
-        _, height, width = size
-        window = self.window or height // (self.side or 1)
-        fits = window > 0 and height % window == 0 and width % window == 0
-        return window if fits and (self.window or width // window == self.side) else None
-
-    def plainly(self, x: Tensor) -> Tensor:
-        """Return the averages by torch's own operations."""
-        return avg_pool2d(x, self.window) if self.window else adaptive_avg_pool2d(x, self.side or 1)
-
-
-def is_quick(weight: Tensor, stride: int, padding: int) -> bool:
-    """Return whether the kernels are about as quick as the library's convolution with this weight (C', C, k, k).
-
-    The library blocks large products for the caches. Its own gradient for images of few channels is slow.
-    """
-    _, c, k, _ = weight.shape
-    if stride == 1 and c > FEW:
-        return weight.numel() <= LARGEST_POINTWISE if k == 1 else Convolution(weight, None, 1, padding, 0).may_use_tiles
-    return weight.numel() <= LARGEST
-
-
-Layer = Convolution | Norm | Pool
 
 
 class _Plan(NamedTuple):
@@ -146,8 +31,8 @@ class _Plan(NamedTuple):
     outputs: tuple[Size, ...]
     masks: int
     """How many numbers of 16 bits the masks of an image take."""
-    weights: list[Tensor]
-    """Kept alive: `packed` holds their addresses."""
+    rows: list[Row]
+    """Kept alive: `packed` holds the addresses of their weights."""
 
 
 class ConvGraph:
@@ -157,15 +42,14 @@ class ConvGraph:
         """Take the layers in an order in which each reads earlier states.
 
         Args:
-            layers: at least one of them no pool.
+            layers: at least one that has weights.
             given: how many maps the graph is called with.
             outputs: the states that it returns, each made by a layer.
         """
-        assert layers and all(given <= k < given + len(layers) for k in outputs)
+        assert all(given <= k < given + len(layers) for k in outputs)
         self.layers, self.given, self.outputs = tuple(layers), given, tuple(outputs)
-        self.dtype = next(layer.dtype for layer in layers if not isinstance(layer, Pool))
+        self.dtype = next(layer.dtype for layer in layers if layer.dtype is not None)
         self._plans: dict[tuple[Size, ...], _Plan] = {}
-        self._prepared: dict[tuple[int, Outputs | None, bool], Tensor] = {}
 
     def __reduce__(self) -> tuple[type[ConvGraph], tuple[object, ...]]:
         """Copy layers alone: plans hold the addresses of weights."""
@@ -209,37 +93,17 @@ class ConvGraph:
         """Return the outputs by torch's own operations, for maps that the kernels do not take."""
         states = list(given)
         for layer in self.layers:
-            if not isinstance(layer, Convolution):
-                states.append(layer.plainly(states[layer.source]))
-                continue
-            y = conv2d(states[layer.source], layer.weight, layer.bias, layer.stride, layer.padding)
-            y = y if layer.residual is None else y + states[layer.residual]
-            states.append(torch.relu(y) if layer.relu else y)
+            states.append(layer.plainly(states))
         return tuple(states[k] for k in self.outputs)
 
     def _sizes(self, sizes: Sequence[Size]) -> list[Size] | None:
         """Return the size of each state; None where the maps do not fit the layers."""
         states = list(sizes)
         for layer in self.layers:
-            if isinstance(layer, Norm):
-                states.append(states[layer.source])
-                if len(layer.mean) != states[-1][0]:
-                    return None
-                continue
-            if isinstance(layer, Pool):
-                channels, height, width = states[layer.source]
-                window = layer.window_for(states[layer.source])
-                if window is None:
-                    return None
-                states.append((channels, height // window, width // window))
-                continue
-            (cout, c, k, _), (channels, *sides) = layer.weight.shape, states[layer.source]
-            height, width = ((side + 2 * layer.padding - k) // layer.stride + 1 for side in sides)
-            states.append((cout, height, width))
-            if channels != c or min(height, width) < 1:
+            size = layer.size(states)
+            if size is None:
                 return None
-            if layer.residual is not None and states[layer.residual] != states[-1]:
-                return None
+            states.append(size)
         return states
 
     def _plan(self, sizes: tuple[Size, ...]) -> _Plan:
@@ -255,48 +119,27 @@ class ConvGraph:
         forward, forward_size = _places(states, lives, scratch)
         # a cotangent lives from the last reader of its state back to the layer that made it
         back, back_size = _places(states, lives, [k >= self.given for k in range(len(states))])
-        numbers = [len(states), self.given, len(self.layers), len(self.outputs), forward_size, back_size]
-        numbers += [self._together(states, max(forward_size, back_size))]
+        rows = [layer.row(states[layer.source]) for layer in self.layers]
+        together = self._together(states[self.given :], rows, max(forward_size, back_size))
+        numbers = [len(states), self.given, len(rows), len(self.outputs), forward_size, back_size, together]
         for k, size in enumerate(states):
             output = self.outputs.index(k) if k in self.outputs else -1
             numbers += [*size, forward[k], back[k], output]
-        weights: list[Tensor] = []
-        for i, layer in enumerate(self.layers):
-            if isinstance(layer, Pool):
-                window = layer.window_for(states[layer.source]) or 0
-                numbers += [layer.source, -1, POOL, window, window, *[0] * 7]
-                continue
-            if isinstance(layer, Norm):
-                both = [padded(each) for each in layer.affine()]
-                numbers += [layer.source, -1, NORM, *[0] * 3, int(layer.relu), 0, 0]
-                numbers += [both[0].data_ptr(), 0, both[1].data_ptr()]
-                weights += both
-                continue
-            tile: Outputs | None = outputs_of(*states[layer.source][1:]) if layer.may_use_tiles else None
-            own = [self._weight(i, layer, tile, backward=False), self._weight(i, layer, tile, backward=True)]
-            bias = None if layer.bias is None else padded(layer.bias.detach())
-            residual = -1 if layer.residual is None else layer.residual
-            shape = layer.weight.shape[-1], layer.stride, layer.padding
-            numbers += [layer.source, residual, tile or DIRECT, *shape, int(layer.relu)]
-            numbers += [*(each.shape[-1] for each in own), *(0 if t is None else t.data_ptr() for t in (*own, bias))]
-            weights += [*own, *([] if bias is None else [bias])]
+        for layer, row in zip(self.layers, rows, strict=True):
+            numbers += row.numbers(layer.source, layer.residual, layer.relu)
         packed, masks = struct.pack(f"={len(numbers)}q", *numbers), torch.empty(1, dtype=torch.int64)
         native.call("conv_graph_masks", self.dtype, packed, masks)
-        return _Plan(packed, tuple(states[k] for k in self.outputs), int(masks), weights)
+        return _Plan(packed, tuple(states[k] for k in self.outputs), int(masks), rows)
 
-    def _together(self, states: Sequence[Size], scratch: int) -> int:
+    def _together(self, made: Sequence[Size], rows: Sequence[Row], scratch: int) -> int:
         """Return how many images go through together: as many as the cache holds, or more where weights are large.
 
         All weights are read once for each group, all maps are written and read once for each image: in groups of w / m
         images, for w numbers of weights and m of maps, neither takes longer than the other.
         """
         element = torch.empty((), dtype=self.dtype).element_size()
-        weights = 0
-        for layer in self.layers:
-            if isinstance(layer, Convolution):
-                tile = outputs_of(*states[layer.source][1:]) if layer.may_use_tiles else None
-                weights += layer.weight.numel() * (1 if tile is None else (tile + 2) ** 2) // (1 if tile is None else 9)
-        maps = 2 * sum(_numbers(size) for size in states[self.given :])
+        weights = sum(row.weight.numel() for row in rows if row.weight is not None)
+        maps = 2 * sum(_numbers(size) for size in made)
         return max(1, CACHE // (element * max(scratch, 1)), weights // maps)
 
     def _lives(self, states: int) -> list[tuple[int, int]]:
@@ -307,18 +150,6 @@ class ConvGraph:
             last = len(self.layers) if k in self.outputs else max(readers, default=k - self.given)
             lives.append((k - self.given, last))
         return lives
-
-    def _weight(self, i: int, layer: Convolution, tile: Outputs | None, *, backward: bool) -> Tensor:
-        key = (i, tile, backward)
-        if key not in self._prepared:
-            weight = layer.weight.detach()
-            if tile is not None:
-                made = transformed(weight.flip(2, 3).transpose(0, 1) if backward else weight, tile)
-            else:
-                matrix = weight.permute(0, 2, 3, 1).flatten(1)  # a patch in the order of channels last
-                made = padded(matrix if backward else matrix.t())
-            self._prepared[key] = made
-        return self._prepared[key]
 
 
 def _size(x: Tensor) -> Size:

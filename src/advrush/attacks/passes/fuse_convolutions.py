@@ -10,7 +10,8 @@ from torch import Tensor, fx, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, relu
 
 from advrush.attacks.passes.fused_parts import Fused, FusedConvolution, FusedNorm, FusedPool, FusedRun
-from advrush.kernels.conv_graph import ConvGraph, is_quick
+from advrush.kernels.conv_graph import ConvGraph
+from advrush.kernels.conv_layers import is_quick
 from advrush.space.operations import PointwiseConv
 
 ADDS = (operator.add, operator.iadd, torch.add)

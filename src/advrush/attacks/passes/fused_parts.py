@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from advrush.kernels.conv_graph import ConvGraph, Convolution, Norm, Pool
+from advrush.kernels.conv_graph import ConvGraph
+from advrush.kernels.conv_layers import Convolution, Norm, Pool
 
 
 class FusedConvolution(nn.Module):
