@@ -70,13 +70,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
     marks = "osD^vP*X"
     names = [name for name in next(iter(results.values()))["attacks"] if name != VERDICT]
     for index, name in enumerate(names):
-        across, up = [], []
         for mark, result in zip(marks, results.values(), strict=False):
             row, verdict = result["attacks"][name], result["attacks"][VERDICT]
-            across.append(100 * row["backwards_per_10000"] / verdict["backwards_per_10000"])
-            up.append(100 * row["missed"] / result["examples"])
-            axis.plot(across[-1:], up[-1:], mark, color=series_color(index), markersize=6, zorder=3)
-        axis.plot(across, up, color=series_color(index), linewidth=0.8, label=name)
+            across = 100 * row["backwards_per_10000"] / verdict["backwards_per_10000"]
+            up = 100 * row["missed"] / result["examples"]
+            axis.plot([across], [up], mark, color=series_color(index), markersize=6, zorder=3)
+        axis.plot([], [], color=series_color(index), linewidth=4, label=name)
+    for mark, network in zip(marks, results, strict=False):
+        axis.plot([], [], mark, color="#6e7781", markersize=6, label=network)
     axis.set_xscale("log")
     axis.set_xticks([1, 2, 5, 10, 20, 50, 100], labels=["1", "2", "5", "10", "20", "50", "100"])
     axis.minorticks_off()
