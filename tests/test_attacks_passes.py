@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from advrush.attacks import AutoAttack, FastModel
+from advrush.attacks.found import note_found
 from advrush.attacks.passes import kept_memory
 from advrush.attacks.passes.chunks import gradient
-from advrush.attacks.passes.found import note_found
 from advrush.attacks.passes.kept_memory import AFTERWARDS, WITHIN, keeping_freed_memory
 from advrush.attacks.threat import flat, like_images
 

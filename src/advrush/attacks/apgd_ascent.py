@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from advrush.attacks.apgd_sparse import SparseAscent, sparse_checkpoints
 from advrush.attacks.apgd_state import Ascent, checkpoints
 from advrush.attacks.ensemble.random_streams import RandomStream
+from advrush.attacks.found import note_found
 from advrush.attacks.passes.chunks import by_pieces, gradient
-from advrush.attacks.passes.found import note_found
 from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, threat_model
 

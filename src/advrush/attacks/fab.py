@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from advrush.attacks.ensemble.random_streams import RandomStream
 from advrush.attacks.ensemble.rounds import Staged
 from advrush.attacks.fab_projection import onto_hyperplane_l2, onto_hyperplane_linf
+from advrush.attacks.found import note_found
 from advrush.attacks.passes.chunks import by_pieces, gradient, pieces, predict
-from advrush.attacks.passes.found import note_found
 from advrush.attacks.passes.upload import upload
 from advrush.attacks.threat import Norm, ThreatModel, flat, like_images, per_example, refuse_l1, threat_model
 from advrush.config import check

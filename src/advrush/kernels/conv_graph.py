@@ -137,10 +137,9 @@ class ConvGraph:
         All weights are read once for each group, all maps are written and read once for each image: in groups of w / m
         images, for w numbers of weights and m of maps, neither takes longer than the other.
         """
-        element = torch.empty((), dtype=self.dtype).element_size()
         weights = sum(row.weight.numel() for row in rows if row.weight is not None)
         maps = 2 * sum(_numbers(size) for size in made)
-        return max(1, CACHE // (element * max(scratch, 1)), weights // maps)
+        return max(1, CACHE // (self.dtype.itemsize * max(scratch, 1)), weights // maps)
 
     def _lives(self, states: int) -> list[tuple[int, int]]:
         """Return the layers between which each state is needed, both included."""

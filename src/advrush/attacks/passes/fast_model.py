@@ -61,9 +61,8 @@ class FastModel(nn.Module):
             self._folds, self.folded = False, folded(self.network, x[:PROBES].detach())
         network = self.network if self.network.training or self.folded is None else self.folded
         low = self.dtype != torch.float32
-        changes = low or torch.is_autocast_enabled(
-            x.device.type
-        )  # entering the context takes longer than a small layer
+        # entering the context takes longer than a small layer
+        changes = low or torch.is_autocast_enabled(x.device.type)
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=low) if changes else nullcontext():
             logits: Tensor = in_layout(self.layout, network, x, otherwise=self._keep_plain)
         return logits.to(x.dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from advrush.attacks.passes.fuse_convolutions import fuse, known_convolution
+from advrush.attacks.passes.fuse_convolutions import fixed_norm, fuse, known_convolution
 from advrush.kernels import native
 
 AGREEMENT = 1e-4
@@ -21,9 +21,10 @@ side, so that they differ by some percent in deep networks."""
 def folded(model: nn.Module, x: Tensor) -> nn.Module | None:
     """Return a network in eval mode that computes the logits of `model` at x (N, C, H, W) up to rounding.
 
-    Batch norms are folded, and 3x3 convolutions fused where that keeps gradients too (`fuse_convolutions`, on a CPU).
-    None where nothing can be done: the model cannot be traced (its control flow depends on its input), no batch norm
-    follows a convolution whose output nothing else takes, or the logits differ, as those of a random model do. It
+    Batch norms are folded, and runs of convolutions fused where that keeps gradients too (`fuse_convolutions`, on a
+    CPU). None where nothing can be done: the model cannot be traced (its control flow depends on its input), nothing
+    can be fused and no batch norm follows a convolution whose output nothing else takes, or the logits differ, as
+    those of a random model do. It
     shares the other layers with `model` and holds the weights as they are now.
     """
     devices = [x.device] if x.is_cuda else []
@@ -94,11 +95,9 @@ def _fold(network: fx.GraphModule, node: fx.Node) -> bool:
     before = node.args[0] if len(node.args) == 1 and not node.kwargs else None
     if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
         return False
-    norm = network.get_submodule(str(node.target))
+    norm = fixed_norm(network.get_submodule(str(node.target)))
     convolution = known_convolution(network.get_submodule(str(before.target)))
-    if type(norm) is not nn.BatchNorm2d or convolution is None or len(before.users) > 1:
-        return False
-    if norm.training or norm.running_mean is None:
+    if norm is None or convolution is None or len(before.users) > 1:
         return False
     name = f"folded_{node.name}"
     network.add_submodule(name, fuse_conv_bn_eval(convolution, norm).requires_grad_(False))

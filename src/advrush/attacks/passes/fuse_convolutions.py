@@ -35,7 +35,7 @@ def fuse(network: fx.GraphModule) -> int:
             covered, residual, rectified = _behind(network, node, sums=True)
             part = FusedConvolution(*convolution, rectified=rectified)
             fused[_replace(network, covered, part, residual)] = part
-        elif (norm := _fixed_norm(module)) is not None:
+        elif (norm := _norm_here(module)) is not None:
             covered, _, rectified = _behind(network, node, sums=False)
             own = FusedNorm(norm, rectified=rectified)
             fused[_replace(network, covered, own, None)] = own
@@ -55,6 +55,13 @@ def fuse(network: fx.GraphModule) -> int:
 def known_convolution(module: nn.Module | None) -> nn.Conv2d | None:
     """Return a module that computes what `nn.Conv2d` does; None for any other, classes derived from it included."""
     return module if isinstance(module, nn.Conv2d) and type(module) in CONVOLUTIONS else None
+
+
+def fixed_norm(module: nn.Module | None) -> nn.BatchNorm2d | None:
+    """Return a batch norm that uses running statistics; None for any other module, classes derived from it included."""
+    if not isinstance(module, nn.BatchNorm2d) or type(module) is not nn.BatchNorm2d or module.training:
+        return None
+    return module if module.running_mean is not None else None
 
 
 def _join(network: fx.GraphModule, run: list[fx.Node], fused: dict[fx.Node, Fused]) -> None:
@@ -86,11 +93,12 @@ def _gaining(module: nn.Module) -> tuple[nn.Conv2d, int] | None:
     return (convolution, padding) if is_quick(convolution.weight, convolution.stride[0], padding) else None
 
 
-def _fixed_norm(module: nn.Module) -> nn.BatchNorm2d | None:
-    """Return a batch norm that uses running statistics of a type that the kernels take, None for any other module."""
-    if type(module) is not nn.BatchNorm2d or module.training or _hooked(module):
+def _norm_here(module: nn.Module) -> nn.BatchNorm2d | None:
+    """Return a batch norm with fixed statistics that the kernels take, None for any other module."""
+    norm = fixed_norm(module)
+    if norm is None or norm.running_mean is None or _hooked(norm):
         return None
-    return module if module.running_mean is not None and _is_here(module.running_mean) else None
+    return norm if _is_here(norm.running_mean) else None
 
 
 def _is_here(tensor: Tensor) -> bool:

@@ -56,7 +56,7 @@ Fused = FusedConvolution | FusedNorm | FusedPool
 
 
 class FusedRun(nn.Module):
-    """Convolutions and pools that follow each other without another operation between them, in one call."""
+    """Convolutions, norms and pools that follow each other without another operation between them, in one call."""
 
     def __init__(self, parts: list[Fused], graph: ConvGraph) -> None:
         super().__init__()

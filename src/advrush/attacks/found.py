@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from advrush.attacks.threat import per_example
+
 
 def note_found(found: Tensor, broken: Tensor, rows: Tensor, new: Tensor, points: Tensor) -> None:
     """Store the points of examples that have just been broken, in place.
@@ -24,6 +26,5 @@ def note_found(found: Tensor, broken: Tensor, rows: Tensor, new: Tensor, points:
             found[rows[hit]] = points[hit]
             broken[rows[hit]] = True
         return
-    wide = new.view(-1, *[1] * (points.dim() - 1))
-    found[rows] = torch.where(wide, points, found[rows])
+    found[rows] = torch.where(per_example(new, points), points, found[rows])
     broken[rows] |= new
